@@ -1,0 +1,194 @@
+// The engine's methods over many events or vectors at once.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+#include "arrow_capsules.hpp"
+#include "engine_object.hpp"
+#include "quickthorn/batch.hpp"
+
+namespace py = pybind11;
+
+namespace quickthorn::python {
+namespace {
+
+EngineBody& body_of(PyObject* self) { return *reinterpret_cast<EngineObject*>(self)->body; }
+
+// Hands a vector's memory to numpy without a copy.
+template <class Value>
+py::array as_array(std::vector<Value>&& values, std::vector<py::ssize_t> shape) {
+    auto owner = std::make_unique<std::vector<Value>>(std::move(values));
+    const Value* data = owner->data();
+    const py::capsule release(owner.release(), [](void* kept) { delete static_cast<std::vector<Value>*>(kept); });
+    return py::array_t<Value>(std::move(shape), data, release);
+}
+
+template <class Value>
+py::array as_array(std::vector<Value>&& values) {
+    const auto length = static_cast<py::ssize_t>(values.size());
+    return as_array(std::move(values), {length});
+}
+
+py::dict as_dict(BatchResult&& result, const EngineBody& body, std::uint32_t feature_count) {
+    py::list errors;
+    for (const BatchFault& fault : result.faults) {
+        const std::string message = PythonEvents::message_of(body.schema()[fault.field], fault.fault, fault.found);
+        errors.append(py::make_tuple(fault.row, py::str(message)));
+    }
+    const auto vectors = static_cast<py::ssize_t>(result.times_us.size());
+    py::dict answer;
+    answer["scores"] = as_array(std::move(result.scores));
+    answer["margins"] = as_array(std::move(result.margins));
+    answer["outcomes"] = as_array(std::move(result.outcomes));
+    answer["statuses"] = as_array(std::move(result.statuses));
+    answer["times_us"] = as_array(std::move(result.times_us));
+    answer["vectors"] = as_array(std::move(result.vectors), {vectors, static_cast<py::ssize_t>(feature_count)});
+    answer["errors"] = errors;
+    return answer;
+}
+
+Pass pass_named(const std::string& name) {
+    constexpr std::array<const char*, 4> names = {"decide", "score", "observe", "replay"};
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        if (name == names[i]) return static_cast<Pass>(i);
+    }
+    throw py::value_error("pass: expected decide, score, observe or replay, found '" + name + "'");
+}
+
+py::dict run_over(EngineBody& body, PyObject* events, Pass pass) {
+    const char* protocol = ArrowStream::protocol_of(events);
+    if (protocol == nullptr) {
+        throw ArrowError("events: expected an object with the Arrow PyCapsule interface, found " + shown(events));
+    }
+    ArrowStream stream(events, protocol);
+    ArrowEvents reader(body.schema(), stream.schema());
+    EventRow row(body.schema());
+    BatchResult result;
+    {
+        const py::gil_scoped_release unlocked;
+        while (const ArrowArray* batch = stream.next()) {
+            reader.open(*batch);
+            run(body.engine(), reader, row, pass, result);
+        }
+    }
+    return as_dict(std::move(result), body, body.engine().feature_count());
+}
+
+template <class Value>
+std::span<const Value> span_of(const py::buffer_info& info) {
+    return {static_cast<const Value*>(info.ptr), static_cast<std::size_t>(info.size * info.itemsize) / sizeof(Value)};
+}
+
+std::string number(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.17g", value);
+    return text;
+}
+
+// The source library rounds its own sigmoid to float32 and through a float32 exponential.
+bool scores_agree(double native, double source) {
+    return std::fabs(native - source) <= 4e-6 * std::fabs(source) + 1e-12;
+}
+
+// The first row whose leaves, margin or score differ from the source library's; margins must agree in every bit.
+std::string first_disagreement(const Engine& engine, std::span<const double> vectors, std::span<const double> margins,
+                               std::span<const double> scores, std::span<const std::int32_t> leaves) {
+    const std::size_t width = engine.feature_count();
+    const std::size_t trees = engine.tree_count();
+    const std::size_t rows = margins.size();
+    if (vectors.size() != rows * width || leaves.size() != rows * trees || scores.size() != rows) {
+        return "golden vectors are not of the forest's shape";
+    }
+    std::vector<std::int32_t> found(trees);
+    for (std::size_t row = 0; row < rows; ++row) {
+        const double* vector = vectors.data() + row * width;
+        engine.leaves_of(vector, found.data());
+        for (std::size_t tree = 0; tree < trees; ++tree) {
+            const std::int32_t wanted = leaves[row * trees + tree];
+            if (found[tree] == wanted) continue;
+            return "golden row " + std::to_string(row) + ", tree " + std::to_string(tree) + ": expected leaf " +
+                   std::to_string(wanted) + ", found " + std::to_string(found[tree]);
+        }
+        const double margin = engine.margin_of(vector);
+        if (std::memcmp(&margin, &margins[row], sizeof margin) != 0) {
+            return "golden row " + std::to_string(row) + ": expected margin " + number(margins[row]) + ", found " +
+                   number(margin);
+        }
+        const double score = engine.score_of(margin);
+        if (!scores_agree(score, scores[row])) {
+            return "golden row " + std::to_string(row) + ": expected score " + number(scores[row]) + ", found " +
+                   number(score);
+        }
+    }
+    return "";
+}
+
+// Runs a function that throws and turns what it throws into a Python exception.
+template <class Function>
+PyObject* guarded(Function&& function) {
+    try {
+        return function();
+    } catch (py::error_already_set& error) {
+        error.restore();
+    } catch (const PythonRaised&) {
+        // The exception is set already.
+    } catch (const ArrowError& error) {
+        raise_error("EventError", error.what());
+    } catch (const py::value_error& error) {
+        PyErr_SetString(PyExc_ValueError, error.what());
+    } catch (const std::exception& error) {
+        PyErr_SetString(PyExc_RuntimeError, error.what());
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+PyObject* run_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
+    return guarded([&]() -> PyObject* {
+        if (count != 2) throw py::value_error("_run_batch() takes events and the name of a pass");
+        EngineBody& body = body_of(self);
+        const Pass pass = pass_named(py::cast<std::string>(arguments[1]));
+        if (!body.engine().has_forest() && (pass == Pass::decide || pass == Pass::score)) {
+            return raise_error("BundleError",
+                               "bundle: expected a forest to score with, found a bundle of features only");
+        }
+        return run_over(body, arguments[0], pass).release().ptr();
+    });
+}
+
+PyObject* verify_golden(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
+    return guarded([&]() -> PyObject* {
+        if (count != 4) throw py::value_error("_verify_golden() takes vectors, margins, scores and leaves");
+        std::vector<py::buffer_info> buffers;
+        for (Py_ssize_t i = 0; i < count; ++i) {
+            buffers.push_back(py::reinterpret_borrow<py::buffer>(arguments[i]).request());
+        }
+        const std::string found =
+            first_disagreement(body_of(self).engine(), span_of<double>(buffers[0]), span_of<double>(buffers[1]),
+                               span_of<double>(buffers[2]), span_of<std::int32_t>(buffers[3]));
+        return found.empty() ? Py_NewRef(Py_None) : py::str(found).release().ptr();
+    });
+}
+
+PyObject* forest_margins(PyObject* self, PyObject* vectors) {
+    return guarded([&]() -> PyObject* {
+        const Engine& engine = body_of(self).engine();
+        const auto rows = py::array_t<double, py::array::c_style | py::array::forcecast>::ensure(vectors);
+        if (!rows || rows.ndim() != 2 || rows.shape(1) != static_cast<py::ssize_t>(engine.feature_count())) {
+            throw py::value_error("vectors: expected a float64 array of " + std::to_string(engine.feature_count()) +
+                                  " columns");
+        }
+        if (!engine.has_forest()) throw py::value_error("the bundle has no forest");
+        std::vector<double> margins(static_cast<std::size_t>(rows.shape(0)));
+        for (std::size_t row = 0; row < margins.size(); ++row) {
+            margins[row] = engine.margin_of(rows.data(static_cast<py::ssize_t>(row), 0));
+        }
+        return as_array(std::move(margins)).release().ptr();
+    });
+}
+
+}  // namespace quickthorn::python

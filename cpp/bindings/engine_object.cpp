@@ -1,0 +1,217 @@
+#include "engine_object.hpp"
+
+#include <pybind11/pybind11.h>
+
+#include "arrow_capsules.hpp"
+
+namespace quickthorn::python {
+namespace {
+
+PyTypeObject* the_decision_type = nullptr;  // made once, with the module
+
+EngineBody& body_of(PyObject* self) { return *reinterpret_cast<EngineObject*>(self)->body; }
+
+PyObject* wrong_count(const char* method) {
+    PyErr_Format(PyExc_TypeError, "%s() takes exactly one event", method);
+    return nullptr;
+}
+
+PyObject* without_forest() {
+    return raise_error("BundleError", "bundle: expected a forest to score with, found a bundle of features only");
+}
+
+// What every call that answers with a Decision does when its event cannot be read.
+PyObject* refuse(EngineBody& body, Reading reading, const std::string& message) {
+    if (reading == Reading::raised) return nullptr;
+    body.engine().count_invalid();
+    return body.raises() ? raise_error("EventError", message) : body.invalid_decision(message);
+}
+
+PyObject* engine_decide(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
+    if (count != 1) return wrong_count("decide");
+    EngineBody& body = body_of(self);
+    if (!body.engine().has_forest()) return without_forest();
+    EngineBody::Lease lease(body);
+    std::string message;
+    const Reading reading = body.events().read(arguments[0], lease.row(), message);
+    if (reading != Reading::done) return refuse(body, reading, message);
+    return body.decision(body.engine().decide(lease.row()));
+}
+
+PyObject* engine_score(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
+    if (count != 1) return wrong_count("score");
+    EngineBody& body = body_of(self);
+    if (!body.engine().has_forest()) return without_forest();
+    EngineBody::Lease lease(body);
+    std::string message;
+    const Reading reading = body.events().read(arguments[0], lease.row(), message);
+    if (reading != Reading::done) return refuse(body, reading, message);
+    return body.decision(body.engine().score(lease.row()));
+}
+
+PyObject* engine_observe(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
+    if (count != 1) return wrong_count("observe");
+    EngineBody& body = body_of(self);
+    EngineBody::Lease lease(body);
+    std::string message;
+    const Reading reading = body.events().read(arguments[0], lease.row(), message);
+    if (reading == Reading::raised) return nullptr;
+    if (reading == Reading::done) return body.status(body.engine().observe(lease.row()));
+    body.engine().count_invalid();
+    return body.raises() ? raise_error("EventError", message) : body.status(Status::invalid);
+}
+
+PyObject* engine_read_features(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
+    if (count != 1) return wrong_count("features");
+    EngineBody& body = body_of(self);
+    EngineBody::Lease lease(body);
+    std::string message;
+    const Reading reading = body.events().read(arguments[0], lease.row(), message);
+    if (reading == Reading::raised) return nullptr;
+    if (reading == Reading::invalid) return raise_error("EventError", message);
+    std::vector<double> vector(body.engine().feature_count());
+    body.engine().features(lease.row(), vector);
+    Ref values(PyTuple_New(static_cast<Py_ssize_t>(vector.size())));
+    for (std::size_t i = 0; values && i < vector.size(); ++i) {
+        PyObject* value = PyFloat_FromDouble(vector[i]);
+        if (value == nullptr) return nullptr;
+        PyTuple_SET_ITEM(values.get(), static_cast<Py_ssize_t>(i), value);
+    }
+    return values.release();
+}
+
+PyObject* engine_counters(PyObject* self, PyObject*) {
+    const Engine& engine = body_of(self).engine();
+    const Counters counters = engine.counters();
+    return Py_BuildValue(
+        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "decided", counters.decided, "scored", counters.scored,
+        "observed", counters.observed, "invalid", counters.invalid, "duplicates", counters.duplicates, "late_in_place",
+        counters.late_in_place, "late_left_out", counters.late_left_out, "over_row_limit", counters.over_row_limit,
+        "out_of_space", counters.out_of_space, "keys", engine.keys(), "history_bytes",
+        static_cast<unsigned long long>(engine.history_bytes_used()));
+}
+
+PyObject* engine_new(PyTypeObject* type, PyObject* arguments, PyObject* keywords) {
+    if (PyTuple_GET_SIZE(arguments) != 0 || keywords == nullptr) {
+        PyErr_SetString(PyExc_TypeError, "an engine is made by Engine.load()");
+        return nullptr;
+    }
+    try {
+        auto body = std::make_unique<EngineBody>(parts_from(keywords), the_decision_type);
+        PyObject* self = type->tp_alloc(type, 0);
+        if (self != nullptr) reinterpret_cast<EngineObject*>(self)->body = body.release();
+        return self;
+    } catch (pybind11::error_already_set& error) {
+        error.restore();
+    } catch (const LibraryError& error) {
+        raise_error("BundleError", error.what());
+    } catch (const RegionError& error) {
+        raise_error("StateError", error.what());
+    } catch (const std::exception& error) {
+        PyErr_SetString(PyExc_TypeError, error.what());
+    }
+    return nullptr;
+}
+
+// The class is subclassed in Python, whose __init__ takes no part: everything is made in __new__.
+int engine_init(PyObject*, PyObject*, PyObject*) { return 0; }
+
+void engine_dealloc(PyObject* self) {
+    PyTypeObject* type = Py_TYPE(self);
+    delete reinterpret_cast<EngineObject*>(self)->body;
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+template <class Function>
+PyCFunction as_method(Function function) {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+PyMethodDef methods[] = {
+    {"decide", as_method(engine_decide), METH_FASTCALL,
+     "decide($self, event, /)\n--\n\nRead the event's features, score it, then update the windows with it."},
+    {"score", as_method(engine_score), METH_FASTCALL,
+     "score($self, event, /)\n--\n\nRead the event's features and score it; nothing is updated."},
+    {"observe", as_method(engine_observe), METH_FASTCALL,
+     "observe($self, event, /)\n--\n\nUpdate the windows with the event; returns its status."},
+    {"_read_features", as_method(engine_read_features), METH_FASTCALL,
+     "_read_features($self, event, /)\n--\n\nThe feature vector as it stands, as a tuple; nothing is updated."},
+    {"_run_batch", as_method(run_batch), METH_FASTCALL,
+     "_run_batch($self, events, pass_name, /)\n--\n\nRun every event of an Arrow object."},
+    {"_verify_golden", as_method(verify_golden), METH_FASTCALL,
+     "_verify_golden($self, vectors, margins, scores, leaves, /)\n--\n\nThe first disagreement, or None."},
+    {"_margins", forest_margins, METH_O,
+     "_margins($self, vectors, /)\n--\n\nMargins of a float64 array of feature vectors, one row each."},
+    {"_counters", engine_counters, METH_NOARGS, "_counters($self, /)\n--\n\nHow often what happened since load."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyType_Slot slots[] = {
+    {Py_tp_new, reinterpret_cast<void*>(engine_new)},
+    {Py_tp_init, reinterpret_cast<void*>(engine_init)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(engine_dealloc)},
+    {Py_tp_methods, methods},
+    {Py_tp_doc, const_cast<char*>("One bundle at work; made by quickthorn.Engine.load().")},
+    {0, nullptr},
+};
+
+PyType_Spec spec = {"quickthorn._native.Engine", sizeof(EngineObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+                    slots};
+
+}  // namespace
+
+EngineBody::EngineBody(EngineParts parts, PyTypeObject* decision_type)
+    : parts_(std::move(parts)),
+      engine_(parts_.library->entry(), *parts_.schema, parts_.calibration, parts_.policy, parts_.limits),
+      events_(*parts_.schema),
+      decision_type_(decision_type),
+      bundle_text_(PyUnicode_FromString(parts_.bundle_id.c_str())) {
+    for (std::size_t i = 0; i < outcome_names.size(); ++i) {
+        outcome_texts_[i] = Ref(PyUnicode_InternFromString(outcome_names[i]));
+    }
+    for (std::size_t i = 0; i < status_names.size(); ++i) {
+        status_texts_[i] = Ref(PyUnicode_InternFromString(status_names[i]));
+    }
+    free_rows_.reserve(64);
+    free_rows_.push_back(std::make_unique<EventRow>(*parts_.schema));
+}
+
+std::unique_ptr<EventRow> EngineBody::lend() {
+    if (free_rows_.empty()) return std::make_unique<EventRow>(*parts_.schema);
+    std::unique_ptr<EventRow> row = std::move(free_rows_.back());
+    free_rows_.pop_back();
+    return row;
+}
+
+PyObject* EngineBody::decision(const Verdict& verdict) {
+    return make_decision(decision_type_, {outcome_texts_[static_cast<std::size_t>(verdict.outcome)].get(),
+                                          status_texts_[static_cast<std::size_t>(verdict.status)].get(),
+                                          bundle_text_.get(), nullptr, verdict.score, verdict.margin});
+}
+
+PyObject* EngineBody::invalid_decision(const std::string& message) {
+    const Ref text(PyUnicode_FromStringAndSize(message.data(), static_cast<Py_ssize_t>(message.size())));
+    if (!text) return nullptr;
+    return make_decision(decision_type_,
+                         {outcome_texts_[static_cast<std::size_t>(parts_.policy.invalid)].get(),
+                          status_texts_[static_cast<std::size_t>(Status::invalid)].get(), bundle_text_.get(),
+                          text.get(), Py_NAN, Py_NAN});
+}
+
+PyTypeObject* make_engine_type(PyTypeObject* decision_type) {
+    the_decision_type = decision_type;
+    return reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+}
+
+PyObject* raise_error(const char* type, const std::string& message) {
+    const Ref errors(PyImport_ImportModule("quickthorn.errors"));
+    if (!errors) return nullptr;
+    const Ref error(PyObject_GetAttrString(errors.get(), type));
+    if (!error) return nullptr;
+    const Ref text(PyUnicode_DecodeUTF8(message.data(), static_cast<Py_ssize_t>(message.size()), "replace"));
+    if (text) PyErr_SetObject(error.get(), text.get());
+    return nullptr;
+}
+
+}  // namespace quickthorn::python

@@ -1,0 +1,93 @@
+// The Engine type: one bundle at work behind FASTCALL methods.
+#pragma once
+
+#include <Python.h>
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "decision_object.hpp"
+#include "python_event.hpp"
+#include "python_object.hpp"
+#include "quickthorn/engine.hpp"
+
+namespace quickthorn::python {
+
+inline constexpr std::array<const char*, 3> outcome_names = {"approve", "review", "decline"};
+inline constexpr std::array<const char*, 5> status_names = {"ok", "capped", "late", "duplicate", "invalid"};
+
+// What an engine is made of; see engine_setup.cpp for where it comes from.
+struct EngineParts {
+    std::unique_ptr<Library> library;
+    std::unique_ptr<EventSchema> schema;
+    Calibration calibration;
+    Policy policy;
+    EngineLimits limits;
+    std::string bundle_id;
+    bool raise_errors = false;
+};
+
+// Everything behind one Python engine. Rows are lent to calls: one is enough until an event's own Python code lets
+// another thread in, and then that thread gets the next.
+class EngineBody {
+public:
+    EngineBody(EngineParts parts, PyTypeObject* decision_type);
+
+    class Lease {
+    public:
+        explicit Lease(EngineBody& body) : body_(body), row_(body.lend()) {}
+        ~Lease() { body_.free_rows_.push_back(std::move(row_)); }
+        Lease(const Lease&) = delete;
+        Lease& operator=(const Lease&) = delete;
+        EventRow& row() { return *row_; }
+
+    private:
+        EngineBody& body_;
+        std::unique_ptr<EventRow> row_;
+    };
+
+    Engine& engine() { return engine_; }
+    const EventSchema& schema() const { return *parts_.schema; }
+    PythonEvents& events() { return events_; }
+    bool raises() const { return parts_.raise_errors; }
+    const std::string& bundle_id() const { return parts_.bundle_id; }
+
+    PyObject* decision(const Verdict& verdict);
+    PyObject* invalid_decision(const std::string& message);
+    PyObject* status(Status status) const { return Py_NewRef(status_texts_[static_cast<std::size_t>(status)].get()); }
+
+private:
+    std::unique_ptr<EventRow> lend();
+
+    EngineParts parts_;
+    Engine engine_;
+    PythonEvents events_;
+    PyTypeObject* decision_type_;
+    std::array<Ref, outcome_names.size()> outcome_texts_;
+    std::array<Ref, status_names.size()> status_texts_;
+    Ref bundle_text_;
+    std::vector<std::unique_ptr<EventRow>> free_rows_;
+};
+
+struct EngineObject {
+    PyObject_HEAD
+    EngineBody* body;
+};
+
+// Creates the type; null with an exception set on failure.
+PyTypeObject* make_engine_type(PyTypeObject* decision_type);
+
+// engine_setup.cpp: an engine's parts from the keyword arguments of its constructor. Throws pybind11's exceptions.
+EngineParts parts_from(PyObject* keywords);
+
+// bind_batch.cpp: the methods over Arrow data.
+PyObject* run_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count);
+PyObject* verify_golden(PyObject* self, PyObject* const* arguments, Py_ssize_t count);
+PyObject* forest_margins(PyObject* self, PyObject* vectors);
+
+// Sets an exception of quickthorn.errors by its name; returns null.
+PyObject* raise_error(const char* type, const std::string& message);
+
+}  // namespace quickthorn::python

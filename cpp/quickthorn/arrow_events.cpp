@@ -1,0 +1,225 @@
+#include "quickthorn/arrow_events.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+
+namespace quickthorn {
+namespace {
+
+constexpr std::int64_t us_per_second = 1'000'000;
+
+struct ColumnType {
+    ArrowType type = ArrowType::null;
+    std::int64_t unit_per_second = 1;
+    int decimal_scale = 0;
+};
+
+std::optional<ColumnType> timestamp_type(std::string_view format) {
+    // "tsu:UTC": the third letter is the unit; nothing after the colon would be a time without a zone.
+    if (format.size() < 5 || format[3] != ':') return std::nullopt;
+    switch (format[2]) {
+        case 's': return ColumnType{ArrowType::timestamp, 1, 0};
+        case 'm': return ColumnType{ArrowType::timestamp, 1'000, 0};
+        case 'u': return ColumnType{ArrowType::timestamp, us_per_second, 0};
+        case 'n': return ColumnType{ArrowType::timestamp, 1'000'000'000, 0};
+        default: return std::nullopt;
+    }
+}
+
+std::optional<ColumnType> decimal_type(const char* format) {
+    int precision = 0;
+    int scale = 0;
+    int bits = 128;
+    if (std::sscanf(format, "d:%d,%d,%d", &precision, &scale, &bits) < 2 || bits != 128) return std::nullopt;
+    if (scale < 0 || scale > 18) return std::nullopt;
+    return ColumnType{ArrowType::decimal128, 1, scale};
+}
+
+std::optional<ColumnType> column_type(const char* text) {
+    const std::string_view format = text;
+    if (format.starts_with("ts")) return timestamp_type(format);
+    if (format.starts_with("d:")) return decimal_type(text);
+    if (format == "vu") return ColumnType{ArrowType::text_view};
+    if (format.size() != 1) return std::nullopt;
+    switch (format[0]) {
+        case 'n': return ColumnType{ArrowType::null};
+        case 'b': return ColumnType{ArrowType::boolean};
+        case 'c': return ColumnType{ArrowType::int8};
+        case 'C': return ColumnType{ArrowType::uint8};
+        case 's': return ColumnType{ArrowType::int16};
+        case 'S': return ColumnType{ArrowType::uint16};
+        case 'i': return ColumnType{ArrowType::int32};
+        case 'I': return ColumnType{ArrowType::uint32};
+        case 'l': return ColumnType{ArrowType::int64};
+        case 'L': return ColumnType{ArrowType::uint64};
+        case 'f': return ColumnType{ArrowType::float32};
+        case 'g': return ColumnType{ArrowType::float64};
+        case 'u': return ColumnType{ArrowType::text};
+        case 'U': return ColumnType{ArrowType::large_text};
+        default: return std::nullopt;
+    }
+}
+
+bool is_text(ArrowType type) {
+    return type == ArrowType::text || type == ArrowType::large_text || type == ArrowType::text_view;
+}
+
+bool is_integer(ArrowType type) { return type >= ArrowType::int8 && type <= ArrowType::uint64; }
+
+bool is_real(ArrowType type) { return type == ArrowType::float32 || type == ArrowType::float64; }
+
+// Whether a field takes values of a column type at all; single values may still not fit.
+bool takes(const FieldSpec& field, ArrowType type) {
+    if (type == ArrowType::null) return true;
+    switch (field.kind) {
+        case FieldKind::id:
+        case FieldKind::entity: return is_text(type) || is_integer(type);
+        case FieldKind::event_time:
+            return type == ArrowType::timestamp || type == ArrowType::int64 || is_text(type);
+        case FieldKind::money:
+            if (is_integer(type)) return true;
+            return !field.minor_units && (type == ArrowType::float64 || is_text(type) || type == ArrowType::decimal128);
+        case FieldKind::number: return is_integer(type) || is_real(type);
+        case FieldKind::category:
+        case FieldKind::text: return is_text(type);
+        case FieldKind::boolean: return type == ArrowType::boolean;
+    }
+    return false;
+}
+
+[[noreturn]] void refuse(const FieldSpec& field, const std::string& found) {
+    throw ArrowError(field.name + ": expected " + field.expected(Fault::wrong_type) + ", found " + found);
+}
+
+ArrowColumn column_of(const FieldSpec& field, const ArrowSchema& schema) {
+    const auto type = column_type(schema.format);
+    const auto inner = schema.dictionary != nullptr ? column_type(schema.dictionary->format) : type;
+    if (!type || !inner || !takes(field, inner->type) || (schema.dictionary != nullptr && !is_integer(type->type))) {
+        refuse(field, std::string("an Arrow column of format \"") +
+                          (schema.dictionary != nullptr ? schema.dictionary->format : schema.format) + "\"");
+    }
+    ArrowColumn column{type->type, type->unit_per_second, type->decimal_scale, 0, nullptr, {}};
+    if (schema.dictionary != nullptr) {
+        column.dictionary.push_back({inner->type, inner->unit_per_second, inner->decimal_scale, 0, nullptr, {}});
+    }
+    return column;
+}
+
+std::int64_t floor_divide(std::int64_t value, std::int64_t divisor) {
+    const std::int64_t quotient = value / divisor;
+    return value % divisor < 0 ? quotient - 1 : quotient;
+}
+
+Fault set_timestamp(const ArrowColumn& column, std::int64_t value, std::size_t field, EventRow& event) {
+    std::int64_t time_us = 0;
+    if (column.unit_per_second > us_per_second) {
+        time_us = floor_divide(value, column.unit_per_second / us_per_second);
+    } else if (__builtin_mul_overflow(value, us_per_second / column.unit_per_second, &time_us)) {
+        return Fault::too_large;
+    }
+    return event.set_time_us(field, time_us);
+}
+
+// A decimal column has its own scale; the field's may be finer or, for trailing zeros, coarser.
+Fault set_decimal(std::int64_t value, int scale, std::size_t field, EventRow& event) {
+    for (; scale < event.schema()[field].scale; ++scale) {
+        if (__builtin_mul_overflow(value, std::int64_t{10}, &value)) return Fault::too_large;
+    }
+    for (; scale > event.schema()[field].scale; --scale) {
+        if (value % 10 != 0) return Fault::too_fine;
+        value /= 10;
+    }
+    return event.set_minor_units(field, value);
+}
+
+}  // namespace
+
+ArrowEvents::ArrowEvents(const EventSchema& schema, const ArrowSchema& columns)
+    : schema_(schema), columns_(schema.size()), places_(schema.size(), -1), child_count_(columns.n_children) {
+    if (columns.format == nullptr || std::string_view(columns.format) != "+s") {
+        throw ArrowError("events: expected an Arrow table or record batch, found data without columns");
+    }
+    for (std::size_t field = 0; field < schema.size(); ++field) {
+        for (std::int64_t place = 0; place < columns.n_children; ++place) {
+            const ArrowSchema& child = *columns.children[place];
+            if (child.name == nullptr || schema[field].name != child.name) continue;
+            if (places_[field] >= 0) throw ArrowError(schema[field].name + ": expected one column, found two");
+            places_[field] = place;
+            columns_[field] = column_of(schema[field], child);
+        }
+        if (places_[field] < 0 && schema[field].required) {
+            refuse(schema[field], "no column of that name");
+        }
+    }
+}
+
+void ArrowEvents::open(const ArrowArray& batch) {
+    if (batch.n_children != child_count_) {
+        throw ArrowError("events: expected a batch of " + std::to_string(child_count_) + " columns, found " +
+                         std::to_string(batch.n_children));
+    }
+    batch_ = &batch;
+    length_ = batch.length;
+    batch_offset_ = batch.offset;
+    for (std::size_t field = 0; field < columns_.size(); ++field) {
+        if (places_[field] < 0) continue;
+        const ArrowArray& array = *batch.children[places_[field]];
+        columns_[field].array = &array;
+        columns_[field].offset = array.offset;
+        if (!columns_[field].dictionary.empty()) {
+            columns_[field].dictionary[0].array = array.dictionary;
+            columns_[field].dictionary[0].offset = array.dictionary->offset;
+        }
+    }
+}
+
+EventFault ArrowEvents::read(std::int64_t row, EventRow& event) const {
+    for (std::size_t field = 0; field < columns_.size(); ++field) {
+        const Fault fault = read_field(columns_[field], batch_offset_ + row, field, event);
+        if (fault != Fault::none) return {fault, field};
+    }
+    return {};
+}
+
+Fault ArrowEvents::read_field(const ArrowColumn& column, std::int64_t row, std::size_t field, EventRow& event) const {
+    if (column.is_null(row)) return event.set_missing(field);
+    if (!column.dictionary.empty()) {
+        if (!column.names_a_value(row)) return Fault::wrong_type;
+        return read_field(column.dictionary[0], column.integer(row), field, event);
+    }
+    switch (column.type) {
+        case ArrowType::text:
+        case ArrowType::large_text:
+        case ArrowType::text_view: return event.set_text(field, column.text(row));
+        case ArrowType::float32:
+        case ArrowType::float64: return event.set_real(field, column.real(row));
+        case ArrowType::boolean: return event.set_boolean(field, column.integer(row) != 0);
+        case ArrowType::timestamp: return set_timestamp(column, column.integer(row), field, event);
+        case ArrowType::decimal128: return set_decimal(column.integer(row), column.decimal_scale, field, event);
+        case ArrowType::uint64:
+            // Above the signed range only an identifier could still mean something, and it would hash as negative.
+            return column.integer(row) < 0 ? Fault::too_large : event.set_integer(field, column.integer(row));
+        default: return event.set_integer(field, column.integer(row));
+    }
+}
+
+std::string ArrowEvents::shown(std::int64_t row, std::size_t field) const {
+    const ArrowColumn* column = &columns_[field];
+    std::int64_t index = batch_offset_ + row;
+    if (column->is_null(index)) return "nothing";
+    if (!column->dictionary.empty()) {
+        if (!column->names_a_value(index)) return "an index outside the column's dictionary";
+        index = column->integer(index);
+        column = &column->dictionary[0];
+    }
+    if (is_text(column->type)) return std::string("'").append(column->text(index).substr(0, 80)).append("'");
+    if (is_real(column->type)) {
+        char text[32];
+        std::snprintf(text, sizeof text, "%.17g", column->real(index));
+        return text;
+    }
+    return std::to_string(column->integer(index));
+}
+
+}  // namespace quickthorn

@@ -1,0 +1,42 @@
+// Many events in one call: the same stages in the same order, over Arrow data.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "quickthorn/arrow_events.hpp"
+#include "quickthorn/engine.hpp"
+
+namespace quickthorn {
+
+// What is done with every event of a batch.
+enum class Pass : std::uint8_t {
+    decide,   // read, score, update
+    score,    // read, score
+    observe,  // update
+    replay,   // read, update: fills the feature vectors
+};
+
+struct BatchFault {
+    std::int64_t row = 0;
+    std::size_t field = 0;
+    Fault fault = Fault::none;
+    std::string found;
+};
+
+// One entry per event, in the events' order; what a pass does not compute stays empty.
+struct BatchResult {
+    std::vector<double> scores;           // NaN where invalid
+    std::vector<double> margins;          // NaN where invalid
+    std::vector<std::uint8_t> outcomes;   // Outcome
+    std::vector<std::uint8_t> statuses;   // Status
+    std::vector<std::int64_t> times_us;   // event times of a replay, 0 where invalid
+    std::vector<double> vectors;          // feature_count per event, NaN where invalid
+    std::vector<BatchFault> faults;       // one per invalid event
+};
+
+// Runs every event of the opened Arrow batch and appends to the result. Needs no lock held and no interpreter.
+void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, BatchResult& result);
+
+}  // namespace quickthorn

@@ -1,0 +1,49 @@
+// The last two stages: a margin becomes a score, and a score becomes an outcome.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+namespace quickthorn {
+
+enum class Link : std::uint8_t { identity, sigmoid, exponential };
+
+// Calibration: how a forest's margin reads as a score.
+struct Calibration {
+    Link link = Link::sigmoid;
+    double scale = 1.0;  // of the sigmoid: LightGBM's `sigmoid` parameter, 1 elsewhere
+
+    double score(double margin) const {
+        switch (link) {
+            case Link::sigmoid: return 1.0 / (1.0 + std::exp(-scale * margin));
+            case Link::exponential: return std::exp(margin);
+            case Link::identity: break;
+        }
+        return margin;
+    }
+};
+
+// In order of severity; the numbers are what batches return.
+enum class Outcome : std::uint8_t { approve = 0, review = 1, decline = 2 };
+
+struct Policy {
+    double review = 1.0;   // scores from here on go to a person
+    double decline = 1.0;  // scores from here on are refused
+    Outcome invalid = Outcome::review;
+
+    Outcome outcome(double score) const {
+        if (score >= decline) return Outcome::decline;
+        return score >= review ? Outcome::review : Outcome::approve;
+    }
+};
+
+// How an event was taken; the numbers are what batches return. The most severe that applies is reported.
+enum class Status : std::uint8_t {
+    ok = 0,
+    capped = 1,     // not all of the entity's history is kept: its ring, the keys or the row space are at their limit
+    late = 2,       // older than the newest event of one of its entities
+    duplicate = 3,  // an event of this id was accepted before
+    invalid = 4,    // does not fit the schema; nothing was scored or stored
+};
+
+}  // namespace quickthorn

@@ -1,0 +1,107 @@
+#include "quickthorn/entity_history.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cstring>
+
+namespace quickthorn {
+
+EntityHistory::EntityHistory(const quickthorn_group& group, const HistoryLimits& limits, Region& region,
+                             RowSpace& space)
+    : group_(group),
+      limits_(limits),
+      table_(region, limits.max_keys, group.window_bytes),
+      store_(space, group.row_bytes),
+      nobody_(region.at<KeyRecord>(region.carve(sizeof(KeyRecord) + group.window_bytes))) {}
+
+std::byte* EntityHistory::row(KeyRecord& entity, std::int64_t position) {
+    return store_.rows(entity.rows) + static_cast<std::size_t>(position & mask(entity)) * group_.row_bytes;
+}
+
+std::int64_t EntityHistory::row_time_us(KeyRecord& entity, std::int64_t position) {
+    std::int64_t time_us = 0;
+    std::memcpy(&time_us, row(entity, position), sizeof time_us);
+    return time_us;
+}
+
+void EntityHistory::read(KeyRecord* entity, std::int64_t now_us, bool with_current, const quickthorn_slot* slots,
+                         double* values) {
+    KeyRecord& seen = entity != nullptr ? *entity : *nobody_;
+    const void* rows = seen.capacity != 0 ? store_.rows(seen.rows) : nullptr;
+    group_.read(seen.windows(), rows, mask(seen), seen.first, seen.last, now_us, with_current ? 1 : 0, slots, values);
+}
+
+Stored EntityHistory::store(const Hash128& hash, KeyRecord* entity, std::int64_t event_us,
+                            const quickthorn_slot* slots) {
+    if (entity == nullptr) {
+        entity = table_.insert(hash);
+        if (entity == nullptr) return Stored::out_of_space;
+        entity->newest_us = before_all_time;
+    }
+    if (too_late(entity, event_us)) return Stored::too_late;
+
+    const bool in_order = event_us >= entity->newest_us;
+    shed(*entity, std::max(entity->newest_us, event_us));
+
+    bool over_limit = false;
+    if (entity->last - entity->first == limits_.row_limit) {
+        // The oldest goes, whichever it is: the ring keeps the newest row_limit rows.
+        if (event_us < row_time_us(*entity, entity->first)) return Stored::over_limit;
+        drop_oldest(*entity);
+        over_limit = true;
+    }
+    if (entity->last - entity->first == entity->capacity && !grow(*entity)) return Stored::out_of_space;
+
+    put(*entity, event_us, slots);
+    entity->newest_us = std::max(entity->newest_us, event_us);
+    if (over_limit) return Stored::over_limit;
+    return in_order ? Stored::in_order : Stored::in_place;
+}
+
+void EntityHistory::shed(KeyRecord& entity, std::int64_t newest_us) {
+    const std::int64_t unreachable_us = newest_us - group_.horizon_us - limits_.lateness_us;
+    while (entity.first < entity.last && row_time_us(entity, entity.first) <= unreachable_us) drop_oldest(entity);
+}
+
+void EntityHistory::drop_oldest(KeyRecord& entity) {
+    assert(entity.first < entity.last);
+    group_.release(entity.windows(), store_.rows(entity.rows), mask(entity), entity.first);
+    ++entity.first;
+}
+
+bool EntityHistory::grow(KeyRecord& entity) {
+    const unsigned log2_rows =
+        entity.capacity == 0 ? first_log2_rows : static_cast<unsigned>(std::countr_zero(entity.capacity)) + 1;
+    const auto block = store_.acquire(log2_rows);
+    if (!block) return false;
+
+    const std::uint32_t capacity = std::uint32_t{1} << log2_rows;
+    std::byte* rows = store_.rows(*block);
+    for (std::int64_t position = entity.first; position < entity.last; ++position) {
+        const auto place = static_cast<std::size_t>(position & (std::int64_t{capacity} - 1));
+        std::memcpy(rows + place * group_.row_bytes, row(entity, position), group_.row_bytes);
+    }
+    if (entity.capacity != 0) store_.give_back(entity.rows, log2_rows - 1);
+    entity.rows = *block;
+    entity.capacity = capacity;
+    return true;
+}
+
+void EntityHistory::put(KeyRecord& entity, std::int64_t event_us, const quickthorn_slot* slots) {
+    // Rows of the same time stay in order of arrival: only strictly newer ones move up.
+    std::int64_t position = entity.last;
+    for (; position > entity.first && row_time_us(entity, position - 1) > event_us; --position) {
+        std::memcpy(row(entity, position), row(entity, position - 1), group_.row_bytes);
+    }
+    std::byte* place = row(entity, position);
+    std::memcpy(place, &event_us, sizeof event_us);
+    for (std::uint32_t column = 0; column < group_.column_count; ++column) {
+        std::memcpy(place + 8 * (column + 1), &slots[group_.column_slots[column]], sizeof(quickthorn_slot));
+    }
+    const bool appended = position == entity.last;
+    ++entity.last;
+    if (!appended) group_.absorb(entity.windows(), store_.rows(entity.rows), mask(entity), position);
+}
+
+}  // namespace quickthorn

@@ -1,0 +1,73 @@
+// What one group keeps: for every entity a ring of past rows in event-time order, and the windows over it.
+#pragma once
+
+#include <cstdint>
+
+#include "quickthorn/key_table.hpp"
+#include "quickthorn/library_abi.h"
+#include "quickthorn/row_store.hpp"
+
+namespace quickthorn {
+
+struct HistoryLimits {
+    std::uint32_t max_keys = 1u << 24;      // entities kept per group
+    std::uint32_t row_limit = 65'536;       // rows kept per entity
+    std::int64_t lateness_us = 0;           // how far behind an entity's newest row a row may still be put in place
+};
+
+enum class Stored : std::uint8_t {
+    in_order,      // appended as the entity's newest
+    in_place,      // older than the newest, within the lateness: put where it belongs
+    too_late,      // older than the lateness allows: left out
+    over_limit,    // stored or left out at the cost of the oldest row: the ring holds row_limit rows
+    out_of_space,  // left out: no more keys or no more row space
+};
+
+// Owns keys, order and time; computes nothing. Values come from the library's kernels over memory owned here.
+class EntityHistory {
+public:
+    EntityHistory(const quickthorn_group& group, const HistoryLimits& limits, Region& region, RowSpace& space);
+
+    static std::size_t table_bytes(const quickthorn_group& group, const HistoryLimits& limits) {
+        return KeyTable::bytes(limits.max_keys, group.window_bytes);
+    }
+
+    const quickthorn_group& group() const { return group_; }
+    std::uint32_t keys() const { return table_.keys(); }
+
+    void prefetch(const Hash128& entity) const { table_.prefetch(entity); }
+    KeyRecord* find(const Hash128& entity) { return table_.find(entity); }
+
+    bool too_late(const KeyRecord* entity, std::int64_t event_us) const {
+        return entity != nullptr && event_us < entity->newest_us - limits_.lateness_us;
+    }
+
+    // Writes the group's values as of `now_us`; `entity` is null for one never seen.
+    void read(KeyRecord* entity, std::int64_t now_us, bool with_current, const quickthorn_slot* slots,
+              double* values);
+
+    // Stores one row; `entity` is what find() returned for the hash.
+    Stored store(const Hash128& hash, KeyRecord* entity, std::int64_t event_us, const quickthorn_slot* slots);
+
+private:
+    // New keys start at minus infinity; lateness must not wrap around below it.
+    static constexpr std::int64_t before_all_time = std::int64_t{-1} << 62;
+    static constexpr unsigned first_log2_rows = 2;
+
+    std::int64_t mask(const KeyRecord& entity) const { return static_cast<std::int64_t>(entity.capacity) - 1; }
+    std::byte* row(KeyRecord& entity, std::int64_t position);
+    std::int64_t row_time_us(KeyRecord& entity, std::int64_t position);
+
+    void shed(KeyRecord& entity, std::int64_t newest_us);
+    void drop_oldest(KeyRecord& entity);
+    bool grow(KeyRecord& entity);
+    void put(KeyRecord& entity, std::int64_t event_us, const quickthorn_slot* slots);
+
+    const quickthorn_group& group_;
+    HistoryLimits limits_;
+    KeyTable table_;
+    RowStore store_;
+    KeyRecord* nobody_;  // an empty record: what a never-seen entity reads from
+};
+
+}  // namespace quickthorn

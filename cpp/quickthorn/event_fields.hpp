@@ -1,0 +1,116 @@
+// The event schema as the core sees it, and how each kind of value becomes one slot of an event row.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "quickthorn/identity.hpp"
+#include "quickthorn/library_abi.h"
+
+namespace quickthorn {
+
+enum class FieldKind : std::uint8_t { id, event_time, entity, money, number, category, text, boolean };
+
+// Why a value does not fit its field. Data is never an exception in the core.
+enum class Fault : std::uint8_t {
+    none,
+    missing,            // a required field has no value
+    wrong_type,         // the value is of a type the field does not take
+    empty,              // an identifier without a character
+    not_finite,         // an infinite number, or money that is not a number
+    negative,           // money below zero in a field that is not signed
+    too_large,          // beyond the field's limit
+    too_fine,           // money with more decimals than the field has
+    not_money,          // text that is not a decimal amount
+    not_a_time,         // text that is not an RFC 3339 time, or a time without a zone
+    unlisted_category,  // a value outside a closed category
+    not_an_event,       // the whole event is not of a form that is understood
+};
+
+inline constexpr std::int64_t missing_money = INT64_MIN;
+inline constexpr std::int64_t money_limit = std::int64_t{1} << 43;
+inline constexpr std::int64_t event_time_limit_us = std::int64_t{1} << 61;
+inline constexpr double unknown_category = -1.0;
+
+struct FieldSpec {
+    std::string name;
+    FieldKind kind = FieldKind::text;
+    bool required = true;
+    int scale = 2;             // money: decimal digits of the minor unit
+    bool minor_units = false;  // money: numbers that come in are whole minor units
+    bool is_signed = false;    // money: may be negative
+    bool closed = false;       // category: other values are a fault
+    std::vector<std::string> values;
+
+    // Ends the sentence "<field>: expected …".
+    std::string expected(Fault fault) const;
+};
+
+struct TransparentHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+};
+
+// The fields with what is prepared at load for reading them.
+class EventSchema {
+public:
+    EventSchema(std::vector<FieldSpec> fields, const HashKey& key);
+
+    std::size_t size() const { return fields_.size(); }
+    const FieldSpec& operator[](std::size_t index) const { return fields_[index]; }
+    const HashKey& key() const { return key_; }
+    std::uint32_t id_slot() const { return id_slot_; }
+    std::uint32_t time_slot() const { return time_slot_; }
+
+    // The ordinal of a category value, −1 when it is not listed.
+    double category_code(std::size_t field, std::string_view value) const;
+
+    std::int64_t scale_factor(std::size_t field) const { return scale_factor_[field]; }
+
+private:
+    using Codes = std::unordered_map<std::string, double, TransparentHash, std::equal_to<>>;
+
+    std::vector<FieldSpec> fields_;
+    std::vector<Codes> codes_;
+    std::vector<std::int64_t> scale_factor_;
+    HashKey key_;
+    std::uint32_t id_slot_ = 0;
+    std::uint32_t time_slot_ = 0;
+};
+
+// One event on its way through the stages: a slot and, for identifiers, a hash per field. Filled by a reader (a
+// Python event, an Arrow row), allocated once. Every setter returns why the value does not fit, or Fault::none.
+class EventRow {
+public:
+    explicit EventRow(const EventSchema& schema) : schema_(schema), slots_(schema.size()), hashes_(schema.size()) {}
+
+    Fault set_missing(std::size_t field);
+    Fault set_text(std::size_t field, std::string_view value);
+    Fault set_integer(std::size_t field, std::int64_t value);
+    Fault set_real(std::size_t field, double value);
+    Fault set_boolean(std::size_t field, bool value);
+    Fault set_time_us(std::size_t field, std::int64_t value);
+
+    // Money as minor units of the field's own scale, whatever form it came in.
+    Fault set_minor_units(std::size_t field, std::int64_t minor);
+
+    const EventSchema& schema() const { return schema_; }
+    const quickthorn_slot* slots() const { return slots_.data(); }
+    std::int64_t time_us() const { return slots_[schema_.time_slot()]; }
+    const Hash128& id() const { return hashes_[schema_.id_slot()]; }
+    bool present(std::size_t field) const { return slots_[field] != 0; }  // of entities and text
+    const Hash128& hash(std::size_t field) const { return hashes_[field]; }
+
+private:
+    Fault set_identifier(std::size_t field, std::string_view value);
+    void put_real(std::size_t field, double value);
+
+    const EventSchema& schema_;
+    std::vector<quickthorn_slot> slots_;
+    std::vector<Hash128> hashes_;
+};
+
+}  // namespace quickthorn

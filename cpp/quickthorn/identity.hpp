@@ -1,0 +1,32 @@
+// Identity without identifiers: every entity key and event id is kept only as a 128-bit keyed hash.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace quickthorn {
+
+struct Hash128 {
+    std::uint64_t low = 0;
+    std::uint64_t high = 0;
+
+    friend bool operator==(const Hash128&, const Hash128&) = default;
+};
+
+// The secret under which an engine hashes; without it a hash says nothing about the identifier.
+struct HashKey {
+    std::uint64_t k0 = 0;
+    std::uint64_t k1 = 0;
+
+    static HashKey from_bytes(const std::array<std::uint8_t, 16>& bytes);
+};
+
+// SipHash-2-4 with a 128-bit result (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012).
+Hash128 keyed_hash(const HashKey& key, std::string_view bytes);
+
+// An integer identifier hashes as its decimal text, so that 7 in a Parquet column and "7" in JSON are one key.
+Hash128 keyed_hash(const HashKey& key, std::int64_t number);
+
+}  // namespace quickthorn

@@ -1,0 +1,65 @@
+#include "quickthorn/key_table.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace quickthorn {
+
+std::size_t KeyTable::record_stride(std::uint32_t window_bytes) {
+    // Whole cache lines, so that a record never shares its first line with a neighbour.
+    return (sizeof(KeyRecord) + window_bytes + 63) / 64 * 64;
+}
+
+std::size_t KeyTable::bytes(std::uint32_t max_keys, std::uint32_t window_bytes) {
+    const std::size_t heads = sizeof(std::uint32_t) * std::size_t{std::max(max_keys, first_buckets)};
+    return heads + 64 + record_stride(window_bytes) * max_keys + 64;
+}
+
+KeyTable::KeyTable(Region& region, std::uint32_t max_keys, std::uint32_t window_bytes)
+    : stride_(record_stride(window_bytes)), max_keys_(max_keys) {
+    const std::size_t most_buckets = std::max(max_keys, first_buckets);
+    heads_ = region.at<std::uint32_t>(region.carve(sizeof(std::uint32_t) * most_buckets));
+    records_ = region.at<std::byte>(region.carve(stride_ * max_keys));
+}
+
+KeyRecord* KeyTable::find(const Hash128& hash) {
+    for (std::uint32_t number = heads_[bucket(hash)]; number != 0;) {
+        KeyRecord* candidate = record(number);
+        if (candidate->hash == hash) return candidate;
+        number = candidate->next;
+    }
+    return nullptr;
+}
+
+KeyRecord* KeyTable::insert(const Hash128& hash) {
+    if (keys_ == max_keys_) return nullptr;
+    if (keys_ >= buckets_) split_one_bucket();
+    const std::uint32_t number = ++keys_;
+    KeyRecord* added = record(number);
+    std::uint32_t& head = heads_[bucket(hash)];
+    added->hash = hash;
+    added->newest_us = std::numeric_limits<std::int64_t>::min();
+    added->next = head;
+    head = number;
+    return added;
+}
+
+void KeyTable::split_one_bucket() {
+    const std::uint32_t from = buckets_ - level_;
+    const std::uint32_t into = buckets_;
+    std::uint32_t stays = 0;
+    std::uint32_t moves = 0;
+    for (std::uint32_t number = heads_[from]; number != 0;) {
+        KeyRecord* current = record(number);
+        const std::uint32_t next = current->next;
+        std::uint32_t& chain = (static_cast<std::uint32_t>(current->hash.low) & level_) != 0 ? moves : stays;
+        current->next = chain;
+        chain = number;
+        number = next;
+    }
+    heads_[from] = stays;
+    heads_[into] = moves;
+    if (++buckets_ == 2 * level_) level_ *= 2;
+}
+
+}  // namespace quickthorn

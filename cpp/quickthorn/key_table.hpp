@@ -1,0 +1,69 @@
+// Finds an entity's record by its hash; grows one bucket at a time, so that no decision ever pays for a rehash.
+#pragma once
+
+#include <cstdint>
+
+#include "quickthorn/identity.hpp"
+#include "quickthorn/region.hpp"
+
+namespace quickthorn {
+
+// What is kept per entity, followed in memory by the group's window state.
+struct KeyRecord {
+    Hash128 hash;
+    Region::Offset rows;      // the ring block, meaningless while capacity is 0
+    std::int64_t first;       // position of the oldest row kept
+    std::int64_t last;        // one past the newest
+    std::int64_t newest_us;   // largest event time stored
+    std::uint32_t next;       // next record of the same bucket, 0 at the end
+    std::uint32_t capacity;   // rows the block holds, a power of two or 0
+
+    void* windows() { return this + 1; }
+};
+static_assert(sizeof(KeyRecord) == 56, "records are part of the state layout");
+
+// Linear hashing (Litwin, "Linear hashing: a new tool for file and table addressing", 1980) over arrays that are
+// reserved at their largest size: inserting a key splits at most one bucket.
+class KeyTable {
+public:
+    // Bytes the table carves from a region.
+    static std::size_t bytes(std::uint32_t max_keys, std::uint32_t window_bytes);
+
+    KeyTable(Region& region, std::uint32_t max_keys, std::uint32_t window_bytes);
+
+    void prefetch(const Hash128& hash) const { __builtin_prefetch(&heads_[bucket(hash)]); }
+
+    KeyRecord* find(const Hash128& hash);
+
+    // Adds a key that find() did not return. Null when max_keys are kept already.
+    KeyRecord* insert(const Hash128& hash);
+
+    std::uint32_t keys() const { return keys_; }
+
+private:
+    static constexpr std::uint32_t first_buckets = 1024;
+
+    static std::size_t record_stride(std::uint32_t window_bytes);
+
+    std::uint32_t bucket(const Hash128& hash) const {
+        const auto low = static_cast<std::uint32_t>(hash.low);
+        const std::uint32_t wide = low & (2 * level_ - 1);
+        return wide < buckets_ ? wide : low & (level_ - 1);
+    }
+
+    KeyRecord* record(std::uint32_t number) {
+        return reinterpret_cast<KeyRecord*>(records_ + (number - 1) * stride_);
+    }
+
+    void split_one_bucket();
+
+    std::uint32_t* heads_;
+    std::byte* records_;
+    std::size_t stride_;
+    std::uint32_t max_keys_;
+    std::uint32_t keys_ = 0;
+    std::uint32_t buckets_ = first_buckets;
+    std::uint32_t level_ = first_buckets;  // buckets at the start of this round of splits, a power of two
+};
+
+}  // namespace quickthorn

@@ -1,0 +1,105 @@
+#include "quickthorn/library.hpp"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace quickthorn {
+namespace {
+
+[[noreturn]] void fail(const std::string& what) { throw LibraryError("library: " + what); }
+
+int sealed_file(std::span<const std::byte> image) {
+    const int file = memfd_create("quickthorn-library", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (file < 0) fail(std::string("cannot create an anonymous file: ") + std::strerror(errno));
+    for (std::size_t written = 0; written < image.size();) {
+        const ssize_t count = write(file, image.data() + written, image.size() - written);
+        if (count < 0 && errno == EINTR) continue;
+        if (count <= 0) {
+            const int error = errno;
+            close(file);
+            fail(std::string("cannot fill an anonymous file: ") + std::strerror(error));
+        }
+        written += static_cast<std::size_t>(count);
+    }
+    if (fcntl(file, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+        const int error = errno;
+        close(file);
+        fail(std::string("cannot seal an anonymous file: ") + std::strerror(error));
+    }
+    return file;
+}
+
+void check(const quickthorn_library& entry) {
+    if (entry.abi_version != QUICKTHORN_ABI_VERSION) {
+        fail("expected ABI version " + std::to_string(QUICKTHORN_ABI_VERSION) + ", found " +
+             std::to_string(entry.abi_version));
+    }
+    if (entry.struct_bytes != sizeof(quickthorn_library)) {
+        fail("expected an entry of " + std::to_string(sizeof(quickthorn_library)) + " bytes, found " +
+             std::to_string(entry.struct_bytes));
+    }
+    if (entry.derive == nullptr || (entry.group_count != 0 && entry.groups == nullptr)) {
+        fail("its feature functions are missing");
+    }
+    if (entry.tree_count != 0 && (entry.margin == nullptr || entry.leaves == nullptr)) {
+        fail("its forest functions are missing");
+    }
+    for (std::uint32_t index = 0; index < entry.group_count; ++index) {
+        const quickthorn_group& group = entry.groups[index];
+        const bool whole = group.read != nullptr && group.absorb != nullptr && group.release != nullptr;
+        const bool fits = group.entity_slot < entry.slot_count && group.row_bytes == 8 * (1 + group.column_count) &&
+                          group.window_bytes % 8 == 0 && group.horizon_us > 0 &&
+                          std::uint64_t{group.value_first} + group.value_count <= entry.value_count;
+        if (!whole || !fits) fail("group " + std::to_string(index) + " is laid out wrongly");
+    }
+}
+
+}  // namespace
+
+Library::Library(std::span<const std::byte> image) : file_(sealed_file(image)) {
+    // The file stays open as long as the library is mapped: the loader knows libraries by name, and a number that was
+    // reused would give back the library that had it before.
+    const std::string path = "/proc/self/fd/" + std::to_string(file_);
+    handle_ = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (handle_ == nullptr) {
+        const char* reason = dlerror();
+        const std::string text = reason != nullptr ? reason : "no reason given";
+        close(file_);
+        fail("cannot be mapped: " + text);
+    }
+    entry_ = static_cast<const quickthorn_library*>(dlsym(handle_, "quickthorn_library_entry"));
+    try {
+        if (entry_ == nullptr) fail("exports no quickthorn_library_entry");
+        check(*entry_);
+    } catch (...) {
+        dlclose(handle_);
+        close(file_);
+        throw;
+    }
+}
+
+Library::~Library() {
+    dlclose(handle_);
+    close(file_);
+}
+
+bool processor_supports(const std::string& target) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (target == "x86-64-v2") return __builtin_cpu_supports("x86-64-v2") != 0;
+    if (target == "x86-64-v3") return __builtin_cpu_supports("x86-64-v3") != 0;
+    if (target == "x86-64-v4") return __builtin_cpu_supports("x86-64-v4") != 0;
+    return false;
+#elif defined(__aarch64__)
+    return target == "aarch64";
+#else
+    return false;
+#endif
+}
+
+}  // namespace quickthorn

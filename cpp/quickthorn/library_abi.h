@@ -1,0 +1,85 @@
+/* The one C structure through which the engine sees a bundle's compiled library.
+ *
+ * A bundle's shared library exports a single object, `quickthorn_library_entry`, of type quickthorn_library. Everything in it is constant.
+ * Feature functions are Numba kernels lowered ahead of time; the forest functions come from Quickthorn's own emitter.
+ * None of them allocates, locks or keeps state of its own: all memory belongs to the engine and is passed in.
+ */
+#ifndef QUICKTHORN_LIBRARY_ABI_H
+#define QUICKTHORN_LIBRARY_ABI_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define QUICKTHORN_ABI_VERSION 1u
+
+/* An event row: one 64-bit slot per declared field. Money and event time are int64; the rest are float64 bits or
+ * presence flags (engine/quickthorn/event/fields.py has the table). */
+typedef int64_t quickthorn_slot;
+
+/* One entity's history, as a group's functions see it:
+ *   windows  the group's window state for this entity: `window_bytes` long, 8-byte aligned, all zero when new
+ *   rows     a ring of rows of `row_bytes`: int64 event time, then one slot per column; the row at position p is
+ *            rows + (p & mask) * row_bytes
+ *   first    position of the oldest row kept; last: one past the newest. Positions only grow; rows between are
+ *            ordered by (event time, arrival).
+ */
+
+/* Brings the windows to `now_us` and writes the group's values to values[value_first .. value_first + value_count).
+ * `with_current` is 1 when aggregates declared with include_current are to count the event in `slots`, else 0. */
+typedef void (*quickthorn_read_function)(void* windows, const void* rows, int64_t mask, int64_t first, int64_t last,
+                                int64_t now_us, int64_t with_current, const quickthorn_slot* slots, double* values);
+
+/* Tells the windows that a late row was put in at `position`, the rows from there on having moved up by one.
+ * Not called for a row appended at the end. */
+typedef void (*quickthorn_absorb_function)(void* windows, const void* rows, int64_t mask, int64_t position);
+
+/* Tells the windows that the oldest row, at `position`, is about to leave the ring. */
+typedef void (*quickthorn_release_function)(void* windows, const void* rows, int64_t mask, int64_t position);
+
+/* Computes the feature vector from the event row and the groups' values. */
+typedef void (*quickthorn_derive_function)(const quickthorn_slot* slots, const double* values, double* features);
+
+typedef double (*quickthorn_margin_function)(const double* features);
+typedef void (*quickthorn_leaves_function)(const double* features, int32_t* leaves);
+
+/* All windowed aggregates kept by one entity field. */
+typedef struct quickthorn_group {
+    uint32_t entity_slot;
+    uint32_t window_bytes;
+    uint32_t row_bytes; /* 8 * (1 + column_count) */
+    uint32_t column_count;
+    const uint32_t* column_slots; /* the slots copied into a row after its event time */
+    uint32_t value_first;
+    uint32_t value_count;
+    int64_t horizon_us; /* the longest delay + window: a row this old or older has left every window */
+    quickthorn_read_function read;
+    quickthorn_absorb_function absorb;
+    quickthorn_release_function release;
+} quickthorn_group;
+
+typedef struct quickthorn_library {
+    uint32_t abi_version; /* QUICKTHORN_ABI_VERSION; read before anything else */
+    uint32_t struct_bytes;
+    uint32_t slot_count;
+    uint32_t group_count;
+    uint32_t value_count;
+    uint32_t feature_count;
+    uint32_t tree_count; /* 0 in a library without a forest, where margin and leaves are null */
+    uint32_t reserved;
+    const quickthorn_group* groups;
+    quickthorn_derive_function derive;
+    quickthorn_margin_function margin;
+    quickthorn_leaves_function leaves;
+} quickthorn_library;
+
+#ifdef __cplusplus
+}
+static_assert(sizeof(void*) == 8, "the library layout is for 64-bit targets");
+static_assert(sizeof(quickthorn_group) == 64, "quickthorn_group is part of the bundle ABI");
+static_assert(sizeof(quickthorn_library) == 64, "quickthorn_library is part of the bundle ABI");
+#endif
+
+#endif

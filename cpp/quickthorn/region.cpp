@@ -1,0 +1,40 @@
+#include "quickthorn/region.hpp"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+namespace quickthorn {
+namespace {
+
+constexpr std::size_t cache_line = 64;
+
+std::size_t round_up(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+}  // namespace
+
+Region::Region(std::size_t bytes) : bytes_(round_up(bytes, 4096)) {
+    // No reserve: the limits are generous and most deployments touch a small part of them.
+    void* mapped =
+        mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED) {
+        throw RegionError("state: expected to reserve " + std::to_string(bytes_) +
+                          " bytes of address space, found: " + std::strerror(errno) +
+                          "; lower max_keys or max_history_bytes");
+    }
+    base_ = static_cast<std::byte*>(mapped);
+}
+
+Region::~Region() { munmap(base_, bytes_); }
+
+Region::Offset Region::carve(std::size_t bytes) {
+    const std::size_t size = round_up(bytes, cache_line);
+    if (size > bytes_ - carved_) throw RegionError("state: the region is smaller than its parts");
+    const Offset offset = carved_;
+    carved_ += size;
+    return offset;
+}
+
+}  // namespace quickthorn

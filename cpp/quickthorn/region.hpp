@@ -1,0 +1,42 @@
+// The one region of memory that holds everything an engine remembers, addressed by offsets.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+
+namespace quickthorn {
+
+// The region could not be reserved; what() says how much was asked for.
+struct RegionError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// Address space is reserved once, at load; the operating system commits a page when it is first written. Nothing is
+// allocated afterwards, and an offset means the same in every process that maps the region.
+class Region {
+public:
+    using Offset = std::uint64_t;
+
+    explicit Region(std::size_t bytes);
+    ~Region();
+    Region(const Region&) = delete;
+    Region& operator=(const Region&) = delete;
+
+    // Sets aside `bytes`, aligned to a cache line, zero-filled; for use at load only.
+    Offset carve(std::size_t bytes);
+
+    template <class T>
+    T* at(Offset offset) {
+        return reinterpret_cast<T*>(base_ + offset);
+    }
+
+    std::size_t bytes() const { return bytes_; }
+
+private:
+    std::byte* base_ = nullptr;
+    std::size_t bytes_ = 0;
+    std::size_t carved_ = 0;
+};
+
+}  // namespace quickthorn

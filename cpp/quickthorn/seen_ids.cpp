@@ -1,0 +1,48 @@
+#include "quickthorn/seen_ids.hpp"
+
+#include <bit>
+
+namespace quickthorn {
+
+std::uint32_t SeenIds::index_slots(std::uint32_t limit) { return std::bit_ceil(2 * limit); }
+
+std::size_t SeenIds::bytes(std::uint32_t limit) {
+    return sizeof(Hash128) * limit + 64 + sizeof(std::uint32_t) * std::size_t{index_slots(limit)} + 64;
+}
+
+SeenIds::SeenIds(Region& region, std::uint32_t limit) : limit_(limit), mask_(index_slots(limit) - 1) {
+    ids_ = region.at<Hash128>(region.carve(sizeof(Hash128) * limit));
+    index_ = region.at<std::uint32_t>(region.carve(sizeof(std::uint32_t) * std::size_t{index_slots(limit)}));
+}
+
+std::uint32_t SeenIds::find(const Hash128& id) const {
+    std::uint32_t slot = home(id);
+    while (index_[slot] != 0 && ids_[index_[slot] - 1] != id) slot = (slot + 1) & mask_;
+    return slot;
+}
+
+void SeenIds::remember(const Hash128& id) {
+    if (full_) forget(ids_[next_]);
+    ids_[next_] = id;
+    index_[find(id)] = next_ + 1;
+    if (++next_ == limit_) {
+        next_ = 0;
+        full_ = true;
+    }
+}
+
+void SeenIds::forget(const Hash128& id) {
+    // Later members of the run move back into the gap, so that a search never has to step over a tombstone.
+    std::uint32_t gap = find(id);
+    index_[gap] = 0;
+    for (std::uint32_t slot = (gap + 1) & mask_; index_[slot] != 0; slot = (slot + 1) & mask_) {
+        const std::uint32_t wanted = home(ids_[index_[slot] - 1]);
+        if (((slot - wanted) & mask_) >= ((slot - gap) & mask_)) {
+            index_[gap] = index_[slot];
+            index_[slot] = 0;
+            gap = slot;
+        }
+    }
+}
+
+}  // namespace quickthorn

@@ -1,0 +1,44 @@
+// Recognises a retried event: remembers the hashes of the last ids that were accepted, and no more.
+#pragma once
+
+#include <cstdint>
+
+#include "quickthorn/identity.hpp"
+#include "quickthorn/region.hpp"
+
+namespace quickthorn {
+
+// A first-in first-out ring of hashes with an open-addressing index over it. When the ring is full, remembering one
+// more id forgets the oldest.
+class SeenIds {
+public:
+    static std::size_t bytes(std::uint32_t limit);
+
+    SeenIds(Region& region, std::uint32_t limit);
+
+    void prefetch(const Hash128& id) const { __builtin_prefetch(&index_[home(id)]); }
+
+    bool contains(const Hash128& id) const { return index_[find(id)] != 0; }
+
+    // Remembers an id that contains() denied.
+    void remember(const Hash128& id);
+
+private:
+    static std::uint32_t index_slots(std::uint32_t limit);
+
+    std::uint32_t home(const Hash128& id) const { return static_cast<std::uint32_t>(id.high) & mask_; }
+
+    // The index slot that holds the id, or the empty one where it belongs.
+    std::uint32_t find(const Hash128& id) const;
+
+    void forget(const Hash128& id);
+
+    Hash128* ids_;
+    std::uint32_t* index_;  // 1 + place in ids_, 0 when empty
+    std::uint32_t limit_;
+    std::uint32_t mask_;
+    std::uint32_t next_ = 0;
+    bool full_ = false;
+};
+
+}  // namespace quickthorn

@@ -1,0 +1,29 @@
+"""Quickthorn: event → features → forest → calibration → decision, in microseconds, in the process."""
+
+from quickthorn.event import Boolean, Category, Entity, Event, EventTime, Id, Money, Number, Text, field
+from quickthorn.features import FeatureSet, count, kernel, mean, sum
+from quickthorn.native import _native
+from quickthorn.serving import Batch, Engine
+
+Decision = _native.Decision
+
+__all__ = [
+    "Batch",
+    "Boolean",
+    "Category",
+    "Decision",
+    "Engine",
+    "Entity",
+    "Event",
+    "EventTime",
+    "FeatureSet",
+    "Id",
+    "Money",
+    "Number",
+    "Text",
+    "count",
+    "field",
+    "kernel",
+    "mean",
+    "sum",
+]

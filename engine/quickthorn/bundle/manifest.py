@@ -1,0 +1,296 @@
+"""The manifest: what a bundle says about itself, as strict records with one JSON spelling.
+
+Every record refuses unknown fields, wrong types and contradictions when it is decoded. A contradiction between two
+fields of one record is found in ``__post_init__``, so it is also found when the record is made in Python; ranges are
+found on decoding, which the writer does to its own output before a byte reaches the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from quickthorn.calibration.link import Link
+from quickthorn.decision.outcome import Outcome
+from quickthorn.errors import BundleError
+
+FORMAT_VERSION: Final = 1
+"""The manifest format this release writes and reads."""
+
+ABI_VERSION: Final = 1
+"""The version of the C structure in ``library.so`` through which the engine calls a bundle."""
+
+LIBRARY: Final = "library.so"
+POLICY: Final = "policy.toml"
+GOLDEN_FEATURES: Final = "golden/features.f64"
+GOLDEN_MARGINS: Final = "golden/margins.f64"
+GOLDEN_SCORES: Final = "golden/scores.f64"
+GOLDEN_LEAVES: Final = "golden/leaves.i32"
+
+_NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_./-")
+_NAME_LIMIT: Final = 128
+
+Kind: TypeAlias = Literal["id", "event_time", "entity", "money", "number", "category", "text", "boolean"]
+Source: TypeAlias = Literal["xgboost", "lightgbm"]
+
+_Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
+_Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
+_Positive: TypeAlias = Annotated[int, Meta(ge=1, le=2**62)]
+_Digest: TypeAlias = Annotated[str, Meta(min_length=64, max_length=64, pattern="^[0-9a-f]*$")]
+
+
+class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Immutable, and strict about what it is decoded from."""
+
+
+class SchemaField(_Record, frozen=True, kw_only=True):
+    """One field of the event, in declaration order.
+
+    ``scale``, ``minor_units`` and ``signed`` belong to money alone, ``values`` and ``closed`` to categories alone;
+    elsewhere they keep these defaults. ``scale`` is required for money: the decimal digits of its minor unit.
+    """
+
+    name: _Text
+    kind: Kind
+    required: bool
+    scale: Annotated[int, Meta(ge=0, le=18)] | None = None
+    minor_units: bool = False
+    signed: bool = False
+    values: tuple[_Text, ...] = ()
+    closed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind == "money":
+            if self.scale is None:
+                raise ValueError(f"money field {self.name!r}: expected a scale, found none")
+        elif self.scale is not None or self.minor_units or self.signed:
+            raise ValueError(f"{self.kind} field {self.name!r}: expected no money options, found some")
+        if self.kind != "category" and (self.values or self.closed):
+            raise ValueError(f"{self.kind} field {self.name!r}: expected no category options, found some")
+        if self.closed and not self.values:
+            raise ValueError(f"category field {self.name!r}: expected values to be closed over, found none")
+        _refuse_twice(self.values, f"category field {self.name!r}: value")
+
+
+class GroupSummary(_Record, frozen=True, kw_only=True):
+    """The windowed aggregates kept by one entity field.
+
+    ``entity``      the entity field
+    ``columns``     the fields copied into each row of an entity's history, after its event time
+    ``aggregates``  how many values the group computes
+    ``horizon_us``  the longest delay + window in microseconds: older rows have left every window
+    """
+
+    entity: _Text
+    columns: tuple[_Text, ...]
+    aggregates: _Positive
+    horizon_us: _Positive
+
+
+class ForestSummary(_Record, frozen=True, kw_only=True):
+    """The trained model: the library it came from, its size, and how a margin becomes a score.
+
+    ``source_version``  the version the model names, None where it names none
+    ``link_scale``      multiplies the margin inside the sigmoid, 1.0 for other links
+    """
+
+    source: Source
+    source_version: _Text | None
+    trees: _Positive
+    leaves: _Positive
+    link: Link
+    link_scale: Annotated[float, Meta(gt=0.0)] = 1.0
+
+
+class PolicySummary(_Record, frozen=True, kw_only=True):
+    """The policy as the engine applies it; the member ``policy.toml`` is the text it was read from."""
+
+    review: float
+    decline: float
+    fallback: Outcome
+
+    def __post_init__(self) -> None:
+        if not self.review <= self.decline:
+            raise ValueError(f"expected review at most decline, found {self.review!r} and {self.decline!r}")
+
+
+class GoldenShapes(_Record, frozen=True, kw_only=True):
+    """Shapes of the golden arrays: features (rows, features), margins and scores (rows,), leaves (rows, trees)."""
+
+    rows: _Positive
+    features: _Positive
+    trees: _Positive
+
+
+class ToolVersions(_Record, frozen=True, kw_only=True):
+    """What built the bundle. ``treelite`` is None where no forest was imported.
+
+    ``compiler``  the compiler's own version line
+    ``flags``     the arguments it was given that do not name files
+    """
+
+    numpy: _Text
+    numba: _Text
+    llvmlite: _Text
+    treelite: _Text | None
+    compiler: _Text
+    flags: tuple[_Text, ...]
+
+
+class Member(_Record, frozen=True, kw_only=True):
+    """One member: its bytes start ``offset`` after the start of the member area and have this SHA-256, in hex."""
+
+    name: str
+    offset: _Count
+    size: _Positive
+    sha256: _Digest
+
+    def __post_init__(self) -> None:
+        check_member_name(self.name)
+
+
+class Manifest(_Record, frozen=True, kw_only=True):
+    """Everything a bundle says about itself. ``members`` is filled in by ``write_bundle``.
+
+    ``quickthorn``      the version of this package that built the bundle
+    ``target``          the CPU level ``library.so`` was compiled for, such as "x86-64-v3"
+    ``event``           the name of the event class, for error messages
+    ``schema``          its fields in slot order
+    ``features``        feature names in vector order
+    ``groups``          the windowed aggregates, one entry per entity field that has any
+    ``lateness_us``     how much older than its entity's newest an event may be and still be put in its place
+    ``remembered_ids``  how many event ids are remembered to recognise retries
+    ``row_limit``       most events kept per entity
+    ``forest``          None in a bundle that only computes features; then ``policy`` and ``golden`` are None too
+    ``policy``          None in a bundle that gives scores without outcomes
+    ``golden``          present exactly where there is a forest: a forest that cannot be proven is not loaded
+    """
+
+    format_version: int = FORMAT_VERSION
+    abi_version: int = ABI_VERSION
+    quickthorn: _Text
+    target: _Text
+    event: _Text
+    schema: tuple[SchemaField, ...]
+    features: Annotated[tuple[_Text, ...], Meta(min_length=1)]
+    groups: tuple[GroupSummary, ...]
+    lateness_us: _Count
+    remembered_ids: _Count
+    row_limit: _Positive
+    forest: ForestSummary | None
+    policy: PolicySummary | None
+    golden: GoldenShapes | None
+    tools: ToolVersions
+    members: tuple[Member, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_schema(self.schema)
+        _refuse_twice(self.features, "feature")
+        _refuse_twice((group.entity for group in self.groups), "group")
+        kinds = {field.name: field.kind for field in self.schema}
+        for group in self.groups:
+            if kinds.get(group.entity) != "entity":
+                raise ValueError(f"groups: expected an entity field of the schema, found {group.entity!r}")
+            for column in group.columns:
+                if column not in kinds:
+                    raise ValueError(f"groups: expected a field of the schema, found {column!r}")
+        if (self.forest is None) != (self.golden is None):
+            raise ValueError("expected a forest and golden vectors together, found one without the other")
+        if self.policy is not None and self.forest is None:
+            raise ValueError("policy: expected a forest whose scores it judges, found none")
+        if self.forest is not None and self.golden is not None:
+            self._check_golden(self.forest, self.golden)
+
+    def _check_golden(self, forest: ForestSummary, golden: GoldenShapes) -> None:
+        if golden.features != len(self.features):
+            raise ValueError(f"golden.features: expected {len(self.features)} features, found {golden.features}")
+        if golden.trees != forest.trees:
+            raise ValueError(f"golden.trees: expected {forest.trees} trees, found {golden.trees}")
+
+    def expected_members(self) -> dict[str, int | None]:
+        """The members this manifest calls for, with their exact sizes in bytes where the manifest fixes them."""
+        expected: dict[str, int | None] = {LIBRARY: None}
+        if self.policy is not None:
+            expected[POLICY] = None
+        if self.golden is not None:
+            expected[GOLDEN_FEATURES] = 8 * self.golden.rows * self.golden.features
+            expected[GOLDEN_MARGINS] = 8 * self.golden.rows
+            expected[GOLDEN_SCORES] = 8 * self.golden.rows
+            expected[GOLDEN_LEAVES] = 4 * self.golden.rows * self.golden.trees
+        return expected
+
+
+class _Versions(msgspec.Struct, frozen=True):
+    """The two fields every manifest of every format has; the rest is not looked at."""
+
+    format_version: int
+    abi_version: int
+
+
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_DECODER: Final = msgspec.json.Decoder(Manifest)
+_VERSIONS_DECODER: Final = msgspec.json.Decoder(_Versions)
+
+
+def encode_manifest(manifest: Manifest, origin: str) -> bytes:
+    """The manifest's one JSON spelling; BundleError, opened by ``origin``, where it is not a valid manifest."""
+    try:
+        encoded = _ENCODER.encode(manifest)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
+        raise BundleError(f"{origin}: manifest: {error}") from error
+    # A whole number given for a float field would be spelled 1 at first and 1.0 once read: the decoded record decides.
+    return _ENCODER.encode(decode_manifest(encoded, origin))
+
+
+def decode_manifest(encoded: bytes | bytearray | memoryview, origin: str) -> Manifest:
+    """The manifest in these bytes; BundleError, opened by ``origin``, names the path of what does not fit.
+
+    A manifest of another format or ABI version is refused by that version, before its other fields are judged.
+    """
+    try:
+        versions = _VERSIONS_DECODER.decode(encoded)
+        _check_version("format", versions.format_version, FORMAT_VERSION, origin)
+        _check_version("ABI", versions.abi_version, ABI_VERSION, origin)
+        return _DECODER.decode(encoded)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(f"{origin}: manifest: {error}") from error
+
+
+def check_member_name(name: str) -> None:
+    """Raise ValueError unless the name is a plain relative path: no way out of the bundle, one spelling each."""
+    if not name or len(name) > _NAME_LIMIT or not _NAME_CHARACTERS.issuperset(name):
+        raise ValueError(
+            f"member name: expected 1 to {_NAME_LIMIT} characters of a-z 0-9 _ . / -, found {name[:160]!r}"
+        )
+    if any(part in ("", ".", "..") for part in name.split("/")):
+        raise ValueError(f'member name: expected a relative path without empty, "." or ".." parts, found {name!r}')
+
+
+def _check_version(what: str, found: int, expected: int, origin: str) -> None:
+    if found > expected:
+        raise BundleError(
+            f"{origin}: manifest: expected {what} version {expected}, found version {found}: "
+            "the bundle was built by a newer quickthorn than this one"
+        )
+    if found < expected:
+        raise BundleError(f"{origin}: manifest: expected {what} version {expected}, found version {found}")
+
+
+def _check_schema(schema: tuple[SchemaField, ...]) -> None:
+    _refuse_twice((field.name for field in schema), "schema: field")
+    for kind in ("id", "event_time"):
+        found = [field for field in schema if field.kind == kind]
+        if len(found) != 1 or not found[0].required:
+            names = ", ".join(field.name for field in found) or "none"
+            raise ValueError(f"schema: expected exactly one required {kind} field, found {names}")
+
+
+def _refuse_twice(names: Iterable[str], what: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{what} {name!r}: expected once, found twice")
+        seen.add(name)

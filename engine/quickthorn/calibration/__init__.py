@@ -1,0 +1,1 @@
+"""The calibration stage: from a forest's margin to a score."""

@@ -1,0 +1,217 @@
+"""``compile_bundle``: the five stages in, one proven file out."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quickthorn.bundle import (
+    ForestSummary,
+    GoldenShapes,
+    GroupSummary,
+    Manifest,
+    PolicySummary,
+    SchemaField,
+    ToolVersions,
+    write_bundle,
+)
+from quickthorn.bundle.manifest import (
+    GOLDEN_FEATURES,
+    GOLDEN_LEAVES,
+    GOLDEN_MARGINS,
+    GOLDEN_SCORES,
+    LIBRARY,
+    POLICY,
+)
+from quickthorn.compiling.library import link_library
+from quickthorn.compiling.toolchain import COMPILE_FLAGS, LINK_FLAGS, Compiler, check_target, find_compiler
+from quickthorn.decision import Policy
+from quickthorn.errors import FeatureError, PolicyError
+from quickthorn.event import Field, Money
+from quickthorn.features import FeatureSet
+from quickthorn.features.plan import Plan, plan
+from quickthorn.native import _native
+from quickthorn.serving import Engine
+
+if TYPE_CHECKING:
+    from quickthorn.compiling.golden import GoldenVectors
+    from quickthorn.forest.importing import LoadedModel
+
+
+@dataclass(frozen=True)
+class BundleSummary:
+    """What ``compile_bundle`` made: where it is, what it is called and how large its parts are."""
+
+    path: Path
+    bundle_id: str
+    size_bytes: int
+    features: int
+    trees: int
+    golden_rows: int
+    target: str
+
+
+@dataclass(frozen=True)
+class _Forest:
+    model: LoadedModel
+    policy: Policy
+    policy_text: bytes
+    golden: GoldenVectors
+
+
+def compile_bundle(
+    *,
+    features: FeatureSet,
+    model: object = None,
+    policy: str | os.PathLike[str] | Policy | None = None,
+    output: str | os.PathLike[str],
+    target: str | None = None,
+) -> BundleSummary:
+    """Compile a feature set, a trained model and a policy into one bundle file, proven before it is written.
+
+    ``model``   a model file, Booster or fitted estimator of XGBoost or LightGBM; None for a bundle of features only
+    ``policy``  a TOML file or a Policy; given exactly when there is a model
+    ``output``  the file to write; it appears whole, or what was there before stays
+    ``target``  the CPU level to compile for, "x86-64-v2", "-v3" (the default) or "-v4"
+
+    Raises FeatureError, ModelError, PolicyError or ToolchainError for what cannot be compiled, and BundleError when
+    the compiled forest disagrees with its source library in a single leaf or bit of a margin.
+    """
+    if not isinstance(features, FeatureSet):
+        raise FeatureError(f"features: expected a FeatureSet, found {features!r}")
+    if (model is None) != (policy is None):
+        given, wanted = ("a policy", "a model") if model is None else ("a model", "a policy")
+        raise PolicyError(f"compile: expected {wanted} along with {given}, found none")
+    target = check_target(target)
+    compiler = find_compiler()
+    planned = plan(features)
+    forest = _forest(features, model, policy) if model is not None and policy is not None else None
+    manifest, members = _assemble(features, planned, forest, compiler, target)
+    with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
+        # Proven as the engine will see it: read, verified, mapped, and held to the source library's golden vectors.
+        unproven = Path(scratch) / "bundle.qt"
+        write_bundle(unproven, manifest, members)
+        if _runs_here(target):
+            Engine.load(unproven)
+    bundle_id = write_bundle(output, manifest, members)
+    return BundleSummary(
+        path=Path(output),
+        bundle_id=bundle_id,
+        size_bytes=Path(output).stat().st_size,
+        features=len(features),
+        trees=forest.model.ensemble.tree_count if forest else 0,
+        golden_rows=len(forest.golden.vectors) if forest else 0,
+        target=target,
+    )
+
+
+def _runs_here(target: str) -> bool:
+    return _native.processor_supports(target)
+
+
+def _forest(features: FeatureSet, model: object, policy: str | os.PathLike[str] | Policy) -> _Forest:
+    from quickthorn.compiling.golden import golden_vectors
+    from quickthorn.forest.importing import load_model
+
+    if isinstance(policy, Policy):
+        text, read = _toml(policy), policy
+    else:
+        read = Policy.from_toml(policy)
+        text = Path(policy).read_bytes()
+    loaded = load_model(model).with_features(features.names)
+    read.check(loaded.ensemble.link)
+    return _Forest(loaded, read, text, golden_vectors(loaded))
+
+
+def _toml(policy: Policy) -> bytes:
+    text = (
+        f"[thresholds]\nreview = {policy.review!r}\ndecline = {policy.decline!r}\n\n"
+        f'[fallback]\ninvalid = "{policy.fallback}"\n'
+    )
+    return text.encode()
+
+
+def _assemble(
+    features: FeatureSet, planned: Plan, forest: _Forest | None, compiler: Compiler, target: str
+) -> tuple[Manifest, dict[str, bytes]]:
+    from quickthorn.features.lowering import lower
+    from quickthorn.forest.emission import emit_forest
+
+    lowered = lower(planned, target)
+    source = emit_forest(forest.model.ensemble) if forest else None
+    trees = forest.model.ensemble.tree_count if forest else 0
+    members = {LIBRARY: link_library(compiler, target, lowered, source, trees)}
+    if forest:
+        members[POLICY] = forest.policy_text
+        members[GOLDEN_FEATURES] = forest.golden.vectors.tobytes()
+        members[GOLDEN_MARGINS] = forest.golden.margins.tobytes()
+        members[GOLDEN_SCORES] = forest.golden.scores.tobytes()
+        members[GOLDEN_LEAVES] = forest.golden.leaves.tobytes()
+    manifest = Manifest(
+        quickthorn=metadata.version("quickthorn"),
+        target=target,
+        event=features.schema.name,
+        schema=tuple(_schema_field(field) for field in features.schema.fields),
+        features=features.names,
+        groups=tuple(
+            GroupSummary(
+                entity=group.entity.name,
+                columns=tuple(column.field.name for column in group.columns),
+                aggregates=len(group.values),
+                horizon_us=group.horizon_us,
+            )
+            for group in planned.groups
+        ),
+        lateness_us=features.lateness_us,
+        remembered_ids=features.remembered_ids,
+        row_limit=features.row_limit,
+        forest=_forest_summary(forest.model) if forest else None,
+        policy=PolicySummary(
+            review=forest.policy.review, decline=forest.policy.decline, fallback=forest.policy.fallback
+        )
+        if forest
+        else None,
+        golden=GoldenShapes(rows=len(forest.golden.vectors), features=len(features), trees=trees) if forest else None,
+        tools=_tools(compiler, target, with_forest=forest is not None),
+    )
+    return manifest, members
+
+
+def _schema_field(field: Field) -> SchemaField:
+    return SchemaField(
+        name=field.name,
+        kind=field.kind,  # type: ignore[arg-type]  # a ClassVar str of each Field subclass
+        required=field.required,
+        scale=field.scale if isinstance(field, Money) else None,
+        minor_units=field.minor_units,
+        signed=field.signed,
+        values=field.values,
+        closed=field.closed,
+    )
+
+
+def _forest_summary(model: LoadedModel) -> ForestSummary:
+    ensemble = model.ensemble
+    return ForestSummary(
+        source=ensemble.source,
+        source_version=ensemble.source_version,
+        trees=ensemble.tree_count,
+        leaves=len(ensemble.leaf_value),
+        link=ensemble.link,
+        link_scale=ensemble.link_scale,
+    )
+
+
+def _tools(compiler: Compiler, target: str, *, with_forest: bool) -> ToolVersions:
+    return ToolVersions(
+        numpy=metadata.version("numpy"),
+        numba=metadata.version("numba"),
+        llvmlite=metadata.version("llvmlite"),
+        treelite=metadata.version("treelite") if with_forest else None,
+        compiler=compiler.version,
+        flags=(*COMPILE_FLAGS, f"-march={target}", *LINK_FLAGS),
+    )

@@ -1,0 +1,42 @@
+"""Golden vectors: feature vectors with what the source library makes of them, kept in the bundle and held to at load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from quickthorn.errors import ModelError
+from quickthorn.forest.importing import LoadedModel
+from quickthorn.forest.probes import probe_rows
+
+ROWS = 512
+_SEED = 20_260_101
+
+
+@dataclass(frozen=True)
+class GoldenVectors:
+    """``vectors`` float64 (rows, features); ``margins`` and ``scores`` float64 (rows,); ``leaves`` int32 (rows, trees).
+
+    Everything but the vectors was computed by the library that trained the model.
+    """
+
+    vectors: npt.NDArray[np.float64]
+    margins: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float64]
+    leaves: npt.NDArray[np.int32]
+
+
+def golden_vectors(model: LoadedModel) -> GoldenVectors:
+    """Adversarial rows for this forest (on its thresholds, beside them, missing, infinite) and the library's answers."""
+    vectors = probe_rows(model.ensemble, ROWS, _SEED)
+    margins = model.source_margins(vectors)
+    if not np.isfinite(margins).all():
+        raise ModelError("model: expected finite margins, found a row whose margin is not a finite number")
+    return GoldenVectors(
+        vectors=np.ascontiguousarray(vectors, dtype="<f8"),
+        margins=np.ascontiguousarray(margins, dtype="<f8"),
+        scores=np.ascontiguousarray(model.source_scores(vectors), dtype="<f8"),
+        leaves=np.ascontiguousarray(model.source_leaves(vectors), dtype="<i4"),
+    )

@@ -1,0 +1,113 @@
+"""The bundle's shared library: lowered feature kernels and the emitted forest behind one entry of the C ABI."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quickthorn.compiling.toolchain import COMPILE_FLAGS, LINK_FLAGS, Compiler
+from quickthorn.errors import ToolchainError
+from quickthorn.native import _native
+
+if TYPE_CHECKING:
+    from quickthorn.features.lowering import LoweredGroup, LoweredFeatures
+    from quickthorn.forest.emission import ForestSource
+
+_ENTRY = """\
+#include "library_abi.h"
+
+extern "C" {{
+{declarations}
+}}
+
+namespace {{
+{columns}
+{groups}
+}}  // namespace
+
+extern "C" [[gnu::visibility("default")]] const quickthorn_library quickthorn_library_entry;
+const quickthorn_library quickthorn_library_entry = {{
+    QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library),
+    {slots}u, {group_count}u, {values}u, {features}u, {trees}u, 0u,
+    {group_table}, quickthorn_derive, {margin}, {leaves},
+}};
+"""
+
+_DECLARATIONS = {
+    "read": "void {symbol}(void*, const void*, int64_t, int64_t, int64_t, int64_t, int64_t, const quickthorn_slot*, double*);",
+    "absorb": "void {symbol}(void*, const void*, int64_t, int64_t);",
+    "release": "void {symbol}(void*, const void*, int64_t, int64_t);",
+}
+
+
+def include_directory() -> Path:
+    """Where the headers lie that a bundle's library is compiled against: beside the native module."""
+    directory = Path(_native.__file__).parent / "include"
+    if not (directory / "library_abi.h").is_file():
+        raise ToolchainError(f"headers: expected library_abi.h in {directory}, found none; install quickthorn again")
+    return directory
+
+
+def link_library(
+    compiler: Compiler, target: str, features: LoweredFeatures, forest: ForestSource | None, trees: int
+) -> bytes:
+    """Compile and link the shared library; returns the ELF image. The same inputs give the same bytes."""
+    with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
+        directory = Path(scratch)
+        (directory / "features.o").write_bytes(features.object_bytes)
+        (directory / "entry.cpp").write_text(entry_source(features, trees), encoding="utf-8")
+        sources = ["entry.cpp"]
+        if forest is not None:
+            (directory / "forest.cpp").write_text(forest.cpp, encoding="utf-8")
+            (directory / "tables.bin").write_bytes(forest.tables)
+            (directory / "tables.S").write_text(forest.assembly("tables.bin"), encoding="utf-8")
+            sources += ["forest.cpp", "tables.S"]
+        flags = [*COMPILE_FLAGS, f"-march={target}"]
+        for source in sources:
+            compiler.run([*flags, "-I", str(include_directory()), "-c", source, "-o", f"{source}.o"], directory)
+        objects = [f"{source}.o" for source in sources]
+        compiler.run([*LINK_FLAGS, *objects, "features.o", "-lm", "-o", "library.so"], directory)
+        return (directory / "library.so").read_bytes()
+
+
+def entry_source(features: LoweredFeatures, trees: int) -> str:
+    """The C++ text of the library's entry: one constant structure that names everything else."""
+    groups = features.groups
+    declared = [
+        _DECLARATIONS[role].format(symbol=symbol)
+        for group in groups
+        for role, symbol in (("read", group.read), ("absorb", group.absorb), ("release", group.release))
+    ]
+    declared.append("void quickthorn_derive(const quickthorn_slot*, const double*, double*);")
+    if trees:
+        declared.append("double quickthorn_forest_margin(const double*);")
+        declared.append("void quickthorn_forest_leaves(const double*, int32_t*);")
+    columns = [
+        f"const uint32_t columns_{index}[] = {{{', '.join(f'{slot}u' for slot in group.column_slots)}}};"
+        for index, group in enumerate(groups)
+        if group.column_slots
+    ]
+    rows = ",\n".join(_group_row(index, group) for index, group in enumerate(groups))
+    return _ENTRY.format(
+        declarations="\n".join(declared),
+        columns="\n".join(columns),
+        groups=f"const quickthorn_group groups[] = {{\n{rows}\n}};" if groups else "",
+        slots=features.slot_count,
+        group_count=len(groups),
+        values=features.value_count,
+        features=features.feature_count,
+        trees=trees,
+        group_table="groups" if groups else "nullptr",
+        margin="quickthorn_forest_margin" if trees else "nullptr",
+        leaves="quickthorn_forest_leaves" if trees else "nullptr",
+    )
+
+
+def _group_row(index: int, group: LoweredGroup) -> str:
+    columns = f"columns_{index}" if group.column_slots else "nullptr"
+    return (
+        f"    {{{group.entity_slot}u, {group.window_bytes}u, {group.row_bytes}u, {len(group.column_slots)}u, {columns}, "
+        f"{group.value_first}u, {group.value_count}u, INT64_C({group.horizon_us}), "
+        f"{group.read}, {group.absorb}, {group.release}}}"
+    )

@@ -1,0 +1,93 @@
+"""The C++ compiler: found once, called with argument lists, its flags recorded."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from quickthorn.errors import ToolchainError
+
+TARGETS = {"x86_64": ("x86-64-v2", "x86-64-v3", "x86-64-v4")}
+_DEFAULT_TARGET = {"x86_64": "x86-64-v3"}
+_CANDIDATES = ("c++", "g++", "clang++")
+_TIME_LIMIT_S = 600
+
+COMPILE_FLAGS = (
+    "-std=c++20",
+    "-O3",
+    "-fPIC",
+    # Fusing a multiply and an add changes the last bit, and with it a margin.
+    "-ffp-contract=off",
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+)
+LINK_FLAGS = (
+    "-shared",
+    "-s",
+    "-Wl,--build-id=none",
+    "-Wl,--no-undefined",
+    "-Wl,-z,relro,-z,now,-z,noexecstack",
+)
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C++ compiler driver: its path and the first line of its ``--version``."""
+
+    path: str
+    version: str
+
+    def run(self, arguments: list[str], directory: Path) -> None:
+        """Run in ``directory``, with relative names so that no path gets into the output; ToolchainError on failure."""
+        try:
+            finished = subprocess.run(
+                [self.path, *arguments],
+                cwd=directory,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_TIME_LIMIT_S,
+                env={**os.environ, "LC_ALL": "C"},
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ToolchainError(f"C++ compiler {self.path}: expected it to run, found: {error}") from error
+        if finished.returncode != 0:
+            lines = [line for line in finished.stderr.splitlines() if "error" in line.lower()] or finished.stderr.splitlines()
+            reason = lines[0] if lines else f"exit code {finished.returncode}"
+            raise ToolchainError(f"C++ compiler {self.path}: expected it to accept the generated source, found: {reason}")
+
+
+def find_compiler() -> Compiler:
+    """The compiler that ``CXX`` names, else c++, g++ or clang++ from the PATH; ToolchainError where there is none."""
+    named = os.environ.get("CXX")
+    path = shutil.which(named) if named else next(filter(None, map(shutil.which, _CANDIDATES)), None)
+    if path is None:
+        found = f"CXX={named!r}, which is not a program" if named else f"none of {', '.join(_CANDIDATES)} on the PATH"
+        raise ToolchainError(
+            f"C++ compiler: expected one for linking the bundle, found {found}; install g++ or clang++, or set CXX"
+        )
+    try:
+        answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ToolchainError(f"C++ compiler {path}: expected it to state its version, found: {error}") from error
+    return Compiler(path, answer.stdout.splitlines()[0].strip() if answer.stdout.strip() else "unknown")
+
+
+def check_target(target: str | None) -> str:
+    """The CPU level to compile for: the given one, or this platform's default; ToolchainError for any other."""
+    machine = platform.machine()
+    known = TARGETS.get(machine, ())
+    if target is None and machine in _DEFAULT_TARGET:
+        return _DEFAULT_TARGET[machine]
+    if target not in known:
+        raise ToolchainError(f"target: expected one of {', '.join(known) or 'none here'}, found {target!r} on {machine}")
+    return target

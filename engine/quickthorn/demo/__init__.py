@@ -1,0 +1,1 @@
+"""A payment stream with planted fraud, and the whole product run over it once."""

@@ -1,0 +1,52 @@
+"""The errors Quickthorn raises: one small tree, every message one sentence that says what, where, found and expected."""
+
+from __future__ import annotations
+
+
+class QuickthornError(Exception):
+    """The root of every error this package raises on purpose."""
+
+
+class NativeModuleError(QuickthornError, ImportError):
+    """The compiled module is missing or does not fit this package; the message says what to run."""
+
+
+class SchemaError(QuickthornError):
+    """An event class is declared wrongly."""
+
+
+class EventError(QuickthornError, ValueError):
+    """An event does not fit its schema: the message names the field, what was found and what was expected."""
+
+
+class FeatureError(QuickthornError):
+    """A feature set is declared wrongly, or a kernel cannot be compiled ahead of time."""
+
+
+class ModelError(QuickthornError):
+    """A trained model cannot be read, or holds something that cannot be honoured exactly."""
+
+
+class PolicyError(QuickthornError):
+    """A policy file is malformed or contradicts itself."""
+
+
+class ToolchainError(QuickthornError):
+    """No usable C++ compiler was found, or it refused the generated source."""
+
+
+class BundleError(QuickthornError):
+    """A bundle file is truncated, altered, of another format, or does not do what its golden vectors say."""
+
+
+class StateError(QuickthornError, RuntimeError):
+    """The engine's state region cannot be created or is full."""
+
+
+class MissingExtraError(QuickthornError, ImportError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs the package {package!r}; install it with: pip install 'quickthorn[{extra}]'")
+        self.package = package
+        self.extra = extra

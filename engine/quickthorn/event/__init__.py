@@ -1,0 +1,19 @@
+"""The first stage: what an event is."""
+
+from quickthorn.event.fields import Boolean, Category, Entity, EventTime, Field, Id, Money, Number, Text, field
+from quickthorn.event.schema import Event, Schema
+
+__all__ = [
+    "Boolean",
+    "Category",
+    "Entity",
+    "Event",
+    "EventTime",
+    "Field",
+    "Id",
+    "Money",
+    "Number",
+    "Schema",
+    "Text",
+    "field",
+]

@@ -1,0 +1,5 @@
+"""The second stage: what is known about an event at the moment it happens."""
+
+from quickthorn.features.declare import FeatureSet, Kernel, count, kernel, mean, sum
+
+__all__ = ["FeatureSet", "Kernel", "count", "kernel", "mean", "sum"]

@@ -1,0 +1,218 @@
+"""Feature declarations: raw fields, windowed aggregates, kernels over them, and the set that names them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+from quickthorn.errors import FeatureError
+from quickthorn.event import Boolean, Category, Entity, Event, Field, Money, Number, Schema
+from quickthorn.features.durations import duration_us
+
+ROW_LIMIT_MOST = 2**20
+REMEMBERED_IDS_MOST = 2**26
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One windowed aggregate per entity over the half-open interval (t − delay − over, t − delay].
+
+    ``kind`` is "count", "sum" or "mean"; ``field`` is the summed field (None for a count).
+    """
+
+    kind: str
+    field: Field | None
+    by: Field
+    over_us: int
+    delay_us: int
+    include_current: bool
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A number given to a kernel as it stands."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A feature of the set, by name; it may be declared later."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Application:
+    """A kernel applied to fields, features and constants."""
+
+    kernel: Kernel
+    arguments: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """A Python function of scalars that is compiled ahead of time into the bundle's library.
+
+    Arguments arrive as float64 (Money in major units, Boolean as 1.0 or 0.0, Category as its ordinal, NaN where
+    missing), except EventTime, which is int64 microseconds. The result is taken as float64.
+    """
+
+    function: Callable[..., Any]
+    name: str
+    arity: int
+    where: str
+
+    def __call__(self, *arguments: object) -> Application:
+        if len(arguments) != self.arity:
+            raise FeatureError(f"kernel {self.name}: expected {self.arity} arguments, found {len(arguments)}")
+        return Application(self, tuple(_expression(argument, f"kernel {self.name}") for argument in arguments))
+
+
+Expression: TypeAlias = Field | Aggregate | Constant | Reference | Application
+
+
+def kernel(function: Callable[..., Any]) -> Kernel:
+    """Declare a feature kernel: a plain function of scalars. It is compiled only when a bundle is."""
+    if not inspect.isfunction(function):
+        raise FeatureError(f"@kernel: expected a Python function, found {type(function).__name__}")
+    where = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+    for parameter in inspect.signature(function).parameters.values():
+        plain = (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        if parameter.kind not in plain or parameter.default is not parameter.empty:
+            raise FeatureError(f"kernel {function.__name__} ({where}): expected plain arguments, found {parameter}")
+    return Kernel(function, function.__name__, len(inspect.signature(function).parameters), where)
+
+
+def count(
+    *, by: Entity | None, over: str | timedelta, include_current: bool = False, delay: str | timedelta = "0s"
+) -> Aggregate:
+    """How many events of this entity fall in the window (t − delay − over, t − delay]."""
+    return _aggregate("count", None, by, over, include_current, delay)
+
+
+def sum(
+    field: Money | Number | Boolean | None,
+    *,
+    by: Entity | None,
+    over: str | timedelta,
+    include_current: bool = False,
+    delay: str | timedelta = "0s",
+) -> Aggregate:
+    """The sum of a field over the window; 0 when the window is empty; missing values are left out."""
+    return _aggregate("sum", field, by, over, include_current, delay)
+
+
+def mean(
+    field: Money | Number | Boolean | None,
+    *,
+    by: Entity | None,
+    over: str | timedelta,
+    include_current: bool = False,
+    delay: str | timedelta = "0s",
+) -> Aggregate:
+    """The mean of a field over the window; missing when there is nothing to average."""
+    return _aggregate("mean", field, by, over, include_current, delay)
+
+
+def _aggregate(
+    kind: str,
+    field: object,
+    by: object,
+    over: str | timedelta,
+    include_current: bool,
+    delay: str | timedelta,
+) -> Aggregate:
+    if not isinstance(by, Entity):
+        raise FeatureError(f"{kind}(by=): expected an Entity field of the event class, found {by!r}")
+    if kind != "count" and not isinstance(field, (Money, Number, Boolean)):
+        raise FeatureError(f"{kind}: expected a Money, Number or Boolean field, found {field!r}")
+    over_us = duration_us(over, f"{kind}(over=)")
+    delay_us = duration_us(delay, f"{kind}(delay=)")
+    if over_us == 0:
+        raise FeatureError(f"{kind}(over=): expected a window longer than 0, found {over!r}")
+    if include_current and delay_us:
+        raise FeatureError(f"{kind}: include_current with delay={delay!r}: a delayed window never holds the current event")
+    return Aggregate(kind, field if isinstance(field, Field) else None, by, over_us, delay_us, bool(include_current))
+
+
+def _expression(value: object, where: str) -> Expression:
+    if isinstance(value, bool) or not isinstance(value, (Field, Aggregate, Reference, Application, int, float)):
+        raise FeatureError(f"{where}: expected a field, a feature, an aggregate or a number, found {value!r}")
+    return Constant(float(value)) if isinstance(value, (int, float)) else value
+
+
+class FeatureSet:
+    """Named features over one event class, in the order they are declared: the model's feature vector.
+
+    ``lateness``        how much older than an entity's newest event an event may be and still be put in its place
+    ``row_limit``       most events kept per entity (≤ 1,048,576); beyond it the oldest leave early, counted and visible
+    ``remembered_ids``  how many accepted event ids are remembered for recognising retries (≤ 67,108,864)
+    """
+
+    def __init__(
+        self,
+        event: type[Event],
+        *,
+        lateness: str | timedelta = "0s",
+        row_limit: int = 65_536,
+        remembered_ids: int = 1_048_576,
+    ) -> None:
+        if not (isinstance(event, type) and issubclass(event, Event)) or event is Event:
+            raise FeatureError(f"FeatureSet: expected an event class, found {event!r}")
+        for name, value, most in (
+            ("row_limit", row_limit, ROW_LIMIT_MOST),
+            ("remembered_ids", remembered_ids, REMEMBERED_IDS_MOST),
+        ):
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                raise FeatureError(f"FeatureSet({name}=): expected 1 to {most}, found {value!r}")
+        self.event = event
+        self.lateness_us = duration_us(lateness, "FeatureSet(lateness=)")
+        self.row_limit = row_limit
+        self.remembered_ids = remembered_ids
+        self._features: dict[str, Expression] = {}
+
+    @property
+    def schema(self) -> Schema:
+        """The schema of the event class."""
+        return self.event.schema
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Feature names in vector order."""
+        return tuple(self._features)
+
+    def __setitem__(self, name: str, value: object) -> None:
+        if not isinstance(name, str) or not name:
+            raise FeatureError(f"features[{name!r}]: expected a non-empty name")
+        if name in self._features:
+            raise FeatureError(f"features[{name!r}]: declared twice")
+        expression = _expression(value, f"features[{name!r}]")
+        if isinstance(expression, Field):
+            self._check_raw(name, expression)
+        self._features[name] = expression
+
+    def __getitem__(self, name: str) -> Reference:
+        """A reference to a feature, for use in a kernel; the feature may be declared later."""
+        return Reference(name)
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._features)
+
+    def expression(self, name: str) -> Expression:
+        """What was declared under ``name``; FeatureError where nothing was."""
+        if name not in self._features:
+            raise FeatureError(f"features[{name!r}]: expected a declared feature, found none of that name")
+        return self._features[name]
+
+    def _check_raw(self, name: str, field: Field) -> None:
+        if isinstance(field, Category) and not field.values:
+            raise FeatureError(f"features[{name!r}]: {field!r} needs field(values=(...)) before it can be a feature")
+        if field.kind in ("id", "entity", "text"):
+            raise FeatureError(f"features[{name!r}]: expected a numeric field, found the {field.kind} {field!r}")

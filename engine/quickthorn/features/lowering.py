@@ -1,0 +1,107 @@
+"""The feature stage as native code: a plan in, one relocatable object and the table that describes it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quickthorn.errors import FeatureError, MissingExtraError
+from quickthorn.features.plan import Group, Plan
+
+
+@dataclass(frozen=True)
+class GroupLayout:
+    """What the engine needs to know of one group; the fields of ``quickthorn_group`` in library_abi.h.
+
+    Sizes are in bytes and ``horizon_us`` in microseconds. ``read``, ``absorb`` and ``release`` are C symbols.
+    """
+
+    entity_slot: int
+    window_bytes: int
+    row_bytes: int
+    column_slots: tuple[int, ...]
+    value_first: int
+    value_count: int
+    horizon_us: int
+    read: str
+    absorb: str
+    release: str
+
+
+@dataclass(frozen=True)
+class LoweredFeatures:
+    """A feature set compiled for one target CPU.
+
+    ``object_bytes`` is an ELF relocatable object, position independent, that exports the groups' functions and
+    ``derive``, and calls libm (and memcpy, memmove, memset) only. The same plan and target give the same bytes.
+    """
+
+    object_bytes: bytes
+    target: str
+    groups: tuple[GroupLayout, ...]
+    derive: str
+    slot_count: int
+    value_count: int
+    feature_count: int
+
+
+def lower(plan: Plan, target: str = "host") -> LoweredFeatures:
+    """Compiles a plan for ``target``: "host", "x86-64-v2", "x86-64-v3" or "x86-64-v4".
+
+    FeatureError names a kernel that cannot be compiled ahead of time, with its file and line, or an unknown target;
+    MissingExtraError says what to install where Numba is absent.
+    """
+    try:
+        import llvmlite  # noqa: F401
+        import numba  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(error.name or "numba", "compile", "Compiling features") from error
+    # Only now: these import Numba, which serving must never do.
+    from quickthorn.features import ahead, drivers, kernels, objects
+
+    machine = objects.target_machine(target)
+    compiled = {}
+    for step in plan.steps:
+        key = (step.kernel, kernels.kernel_argument_types(step))
+        if key not in compiled:
+            compiled[key] = kernels.compile_kernel(*key, machine)
+    wanted = [driver for index, group in enumerate(plan.groups) for driver in drivers.group_drivers(group, index)]
+    step_kernels = [compiled[step.kernel, kernels.kernel_argument_types(step)] for step in plan.steps]
+    wanted.append(drivers.derive_driver(plan, step_kernels))
+    lowered = [ahead.Lowered(driver.kernel, driver.argument_types) for driver in wanted]
+    module = objects.link(
+        ahead.modules(lowered),
+        [
+            objects.Export(driver.symbol, code.symbol, drivers.machine_types(driver))
+            for driver, code in zip(wanted, lowered, strict=True)
+        ],
+        machine,
+    )
+    object_bytes = machine.emit_object(module)
+    # Every kernel was checked on its own; this is about the whole, just before it leaves.
+    foreign = [name for name in objects.undefined_symbols(object_bytes) if name not in objects.ALLOWED_SYMBOLS]
+    if strangers := [*foreign, *objects.process_globals(module)]:
+        raise FeatureError(f"features: expected code that needs libm only, found {', '.join(strangers)}")
+    return LoweredFeatures(
+        object_bytes=object_bytes,
+        target=target,
+        groups=tuple(_lowered_group(group, index) for index, group in enumerate(plan.groups)),
+        derive="quickthorn_derive",
+        slot_count=len(plan.schema.fields),
+        value_count=plan.value_count,
+        feature_count=len(plan.names),
+    )
+
+
+def _lowered_group(group: Group, index: int) -> GroupLayout:
+    return GroupLayout(
+        entity_slot=group.entity.index,
+        window_bytes=group.window_bytes,
+        row_bytes=group.row_bytes,
+        column_slots=tuple(column.field.index for column in group.columns),
+        value_first=group.value_first,
+        value_count=len(group.values),
+        horizon_us=group.horizon_us,
+        read=f"quickthorn_read_{index}",
+        absorb=f"quickthorn_absorb_{index}",
+        release=f"quickthorn_release_{index}",
+    )

@@ -1,0 +1,190 @@
+"""From an Ensemble to native source: a few lines of C++ over `forest_walk.hpp`, and tables the assembler takes in.
+
+The tables are data and never C++ text, so that compiling takes no longer for a large forest than for a small one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quickthorn.errors import ModelError
+from quickthorn.forest.ensemble import Ensemble, Missing
+
+# Every table starts on a cache line.
+_ALIGNMENT = 64
+
+_DEFAULT_LEFT, _ZERO_MISSING, _CATEGORICAL = 1 << 31, 1 << 30, 1 << 29
+
+_SOURCE = """\
+#include "forest_walk.hpp"
+
+#include <cstdint>
+
+extern "C" [[gnu::visibility("hidden")]] const unsigned char quickthorn_forest_tables[];
+
+namespace {{
+
+constexpr quickthorn::forest::Shape shape{{
+    .precision = quickthorn::forest::Precision::{precision},
+    .compare = quickthorn::forest::Operator::{operator},
+    .zero_threshold = {zero_threshold},
+    .negative_fractions_truncate = {negative_fractions_truncate},
+    .any_zero_missing = {any_zero_missing},
+    .any_categorical = {any_categorical},
+    .base_margin = {base_margin},
+    .feature_count = {feature_count},
+    .tree_count = {tree_count},
+    .roots = {roots},
+    .leaf_values = {leaf_values},
+    .leaf_ids = {leaf_ids},
+    .category_sets = {category_sets},
+    .category_words = {category_words},
+}};
+
+quickthorn::forest::Walk<shape> walk() {{
+  return quickthorn::forest::Walk<shape>{{quickthorn_forest_tables}};
+}}
+
+}}  // namespace
+
+extern "C" [[gnu::visibility("default")]] double quickthorn_forest_margin(const double* features) {{
+  return walk().margin(features);
+}}
+
+extern "C" [[gnu::visibility("default")]] void quickthorn_forest_leaves(const double* features, std::int32_t* leaves) {{
+  walk().leaves(features, leaves);
+}}
+"""
+
+_ASSEMBLY = """\
+    .section .rodata
+    .balign {alignment}
+    .globl quickthorn_forest_tables
+    .hidden quickthorn_forest_tables
+    .type quickthorn_forest_tables, %object
+quickthorn_forest_tables:
+    .incbin "{name}"
+    .size quickthorn_forest_tables, . - quickthorn_forest_tables
+    .section .note.GNU-stack, "", %progbits
+"""
+
+
+@dataclass(frozen=True)
+class ForestSource:
+    """The native source of one forest.
+
+    `cpp` includes forest_walk.hpp and exports ``double quickthorn_forest_margin(const double*)`` and
+    ``void quickthorn_forest_leaves(const double*, int32_t*)``; `tables` are the bytes it walks, little-endian.
+    """
+
+    cpp: str
+    tables: bytes
+
+    def assembly(self, tables_name: str) -> str:
+        """The assembler text that takes in the tables from the file of that name, as the assembler finds it."""
+        if not tables_name.isprintable():
+            raise ModelError(f"tables: expected a printable file name, got {tables_name!r}")
+        name = tables_name.replace("\\", "\\\\").replace('"', '\\"')
+        return _ASSEMBLY.format(alignment=_ALIGNMENT, name=name)
+
+
+def emit_forest(ensemble: Ensemble) -> ForestSource:
+    """The native source of a forest; the same ensemble always gives the same bytes."""
+    sets, words = _category_tables(ensemble)
+    tables = bytearray(_nodes(ensemble).tobytes())
+    value = np.dtype(ensemble.precision).newbyteorder("<")
+    offsets = {
+        "roots": _append(tables, ensemble.roots.astype("<i4")),
+        "leaf_values": _append(tables, ensemble.leaf_value.astype(value)),
+        "leaf_ids": _append(tables, ensemble.leaf_id.astype("<i4")),
+        "category_sets": _append(tables, sets),
+        "category_words": _append(tables, words),
+    }
+    numeric = ~ensemble.categorical
+    cpp = _SOURCE.format(
+        precision=ensemble.precision,
+        operator="less" if ensemble.operator == "<" else "less_or_equal",
+        # Hexadecimal floats are exact, and look the same everywhere.
+        zero_threshold=ensemble.zero_threshold.hex(),
+        negative_fractions_truncate=_boolean(ensemble.negative_fractions_truncate),
+        any_zero_missing=_boolean((ensemble.missing[numeric] == Missing.ZERO).any()),
+        any_categorical=_boolean(ensemble.categorical.any()),
+        base_margin=float(ensemble.base_margin).hex(),
+        feature_count=ensemble.feature_count,
+        tree_count=ensemble.tree_count,
+        **offsets,
+    )
+    return ForestSource(cpp=cpp, tables=bytes(tables))
+
+
+def _nodes(ensemble: Ensemble) -> npt.NDArray[Any]:
+    """The splits as forest_walk.hpp's Node."""
+    value = np.dtype(ensemble.precision).newbyteorder("<")
+    layout = np.dtype(
+        {
+            "names": ["threshold", "feature_and_flags", "left", "right"],
+            "formats": [value, "<u4", "<i4", "<i4"],
+            "offsets": [0, value.itemsize, value.itemsize + 4, value.itemsize + 8],
+            "itemsize": 16 if ensemble.precision == "float32" else 24,
+        }
+    )
+    categorical = ensemble.categorical
+    # "NaN becomes 0.0 and is compared" is a default direction too, once the threshold is known.
+    none = (ensemble.missing == Missing.NONE) & ~categorical
+    default_left = np.where(none, _holds(ensemble, 0.0), ensemble.default_left)
+    flags = (
+        np.where(default_left, _DEFAULT_LEFT, 0)
+        | np.where((ensemble.missing == Missing.ZERO) & ~categorical, _ZERO_MISSING, 0)
+        | np.where(categorical, _CATEGORICAL, 0)
+    )
+    set_number = np.cumsum(categorical) - 1
+    if ensemble.precision == "float32" and categorical.sum() > 2**24:
+        raise ModelError(f"the model has {categorical.sum()} category sets; expected at most {2**24}")
+    count = len(ensemble.feature)
+    # The walk steps from node 0 even in trees that are one leaf, so there is one, and its children lead nowhere wrong.
+    nodes = np.zeros(max(count, 1), layout)
+    nodes["threshold"][:count] = np.where(categorical, set_number, ensemble.threshold)
+    nodes["feature_and_flags"][:count] = ensemble.feature | flags
+    nodes["left"][:count] = ensemble.left
+    nodes["right"][:count] = ensemble.right
+    return nodes
+
+
+def _holds(ensemble: Ensemble, value: float) -> npt.NDArray[np.bool_]:
+    """Whether each split's comparison holds for a value."""
+    holds: npt.NDArray[np.bool_] = (
+        ensemble.threshold > value if ensemble.operator == "<" else ensemble.threshold >= value
+    )
+    return holds
+
+
+def _category_tables(ensemble: Ensemble) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """forest_walk.hpp's CategorySet per categorical split, in split order, and the words they point into."""
+    sets, words = [], []
+    first_word = 0
+    for split in np.flatnonzero(ensemble.categorical):
+        begin, end = ensemble.category_offsets[split : split + 2]
+        members = ensemble.categories[begin:end]
+        bits = np.zeros((int(members.max()) // 32 + 1 if len(members) else 0) * 32, np.uint8)
+        bits[members] = 1
+        packed = np.packbits(bits, bitorder="little").view("<u4")
+        sets.append((first_word, len(packed)))
+        words.append(packed)
+        first_word += len(packed)
+    return np.array(sets, "<u4").reshape(-1, 2), np.concatenate([np.empty(0, "<u4"), *words]).astype("<u4")
+
+
+def _append(tables: bytearray, table: npt.NDArray[Any]) -> int:
+    """Put a table on the next cache line; returns its offset."""
+    tables.extend(bytes(-len(tables) % _ALIGNMENT))
+    offset = len(tables)
+    tables.extend(table.tobytes())
+    return offset
+
+
+def _boolean(value: Any) -> str:
+    return "true" if value else "false"

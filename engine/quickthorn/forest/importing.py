@@ -1,0 +1,136 @@
+"""Loading a trained model, whatever form it comes in: a file, a booster, or a fitted estimator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from quickthorn.errors import ModelError
+from quickthorn.forest import lightgbm_model, xgboost_model
+from quickthorn.forest.ensemble import Ensemble
+
+
+class SourceModel(Protocol):
+    """The model as its own library holds it; rows are float64 [n, f] in the model's own feature order."""
+
+    def margins(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """float64 [n]: the margins, widened from the library's precision."""
+
+    def scores(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """float64 [n]: the predictions, widened from the library's precision."""
+
+    def leaves(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+        """int32 [n, trees]: the leaf ids."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A forest and the library that trained it, for golden vectors.
+
+    `columns` (int64 [f]) says where each of the model's features stands in a row of `ensemble.feature_count` values.
+    """
+
+    ensemble: Ensemble
+    source: SourceModel
+    columns: npt.NDArray[np.int64]
+
+    def with_features(self, names: Sequence[str]) -> LoadedModel:
+        """The same model reading rows of these features, in this order; raises as Ensemble.with_features does."""
+        columns = self.ensemble.feature_columns(names)
+        return replace(self, ensemble=self.ensemble.with_features(names), columns=columns[self.columns])
+
+    def source_margins(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """float64 [n]: the source library's margins for rows float64 [n, ensemble.feature_count], NaN = missing."""
+        return self.source.margins(self._own_order(rows))
+
+    def source_leaves(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+        """int32 [n, trees]: the source library's leaf ids for the same kind of rows."""
+        return self.source.leaves(self._own_order(rows))
+
+    def source_scores(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """float64 [n]: the source library's predictions for the same kind of rows."""
+        return self.source.scores(self._own_order(rows))
+
+    def _own_order(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        rows = np.asarray(rows, dtype=np.float64)
+        if rows.ndim != 2 or rows.shape[1] != self.ensemble.feature_count:
+            raise ModelError(f"rows: expected [n, {self.ensemble.feature_count}] values, got {list(rows.shape)}")
+        return np.ascontiguousarray(rows[:, self.columns])
+
+
+def load_model(source: object, *, category_codes: bool = False) -> LoadedModel:
+    """Read a trained forest with one output: a binary classifier or a regressor.
+
+    `source` is the path of an XGBoost model (JSON or UBJSON) or a LightGBM model text, told apart by their content; an
+    XGBoost or LightGBM Booster; or a fitted estimator of their scikit-learn wrappers. What is read is what the
+    library's own predict uses: all trees of a file or an XGBoost Booster, and those up to the best iteration of a
+    wrapper or a LightGBM Booster stopped early.
+
+    A model trained on a data frame's categories that are not their own codes is refused, because its dictionary is not
+    applied; `category_codes=True` declares that rows hold the codes already.
+
+    Raises ModelError when the model cannot be read, or holds something that cannot be honoured exactly, and
+    MissingExtraError when a library is not installed.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return _load_file(Path(source), category_codes)
+    where = type(source).__name__
+    library = _library_of(source)
+    if library == "xgboost" and hasattr(source, "get_booster"):
+        ensemble, model = xgboost_model.read_estimator(source, where, category_codes=category_codes)
+        return _loaded(ensemble, model)
+    if library == "xgboost" and hasattr(source, "save_raw"):
+        return _loaded(*xgboost_model.read_booster(source, where, category_codes=category_codes))
+    if library == "lightgbm" and hasattr(source, "model_to_string"):
+        return _loaded(*lightgbm_model.read_booster(source, where, category_codes=category_codes))
+    if library == "lightgbm" and hasattr(type(source), "booster_"):
+        return _loaded(*lightgbm_model.read_estimator(source, where, category_codes=category_codes))
+    raise ModelError(
+        f"model: expected a path, or a Booster or fitted estimator of xgboost or lightgbm, "
+        f"got {type(source).__module__}.{type(source).__qualname__}"
+    )
+
+
+def _loaded(ensemble: Ensemble, source: SourceModel) -> LoadedModel:
+    return LoadedModel(ensemble, source, np.arange(ensemble.feature_count, dtype=np.int64))
+
+
+def _load_file(path: Path, category_codes: bool) -> LoadedModel:
+    where = str(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{where}: cannot read the model: {error.strerror or error}") from None
+    if data.startswith((b"tree\n", b"tree\r\n")):
+        return _loaded(*lightgbm_model.read_file(data, where, category_codes=category_codes))
+    if data.lstrip()[:1] == b"{":
+        return _loaded(*xgboost_model.read_file(data, where, category_codes=category_codes))
+    raise ModelError(f"{where}: {_describe(data)}; expected an XGBoost model (JSON or UBJSON) or a LightGBM model text")
+
+
+def _describe(data: bytes) -> str:
+    """What bytes that are no known model look like."""
+    if not data:
+        return "the file is empty"
+    if data.startswith(b"CBM1"):
+        return "this is a CatBoost model"
+    if data.startswith(b"binf"):
+        return "this is XGBoost's old binary format; load and save it again as .ubj with XGBoost"
+    if data.startswith(b"\x80") or data.startswith(b"PK"):
+        return "this is a pickle or an archive, which is never opened"
+    return f"not a model: the file begins with {data[:12]!r}"
+
+
+def _library_of(source: object) -> str | None:
+    """Which training library an object's class, or a class it derives from, belongs to; imports nothing."""
+    for ancestor in type(source).__mro__:
+        root = ancestor.__module__.partition(".")[0]
+        if root in ("xgboost", "lightgbm"):
+            return root
+    return None

@@ -1,0 +1,187 @@
+"""LightGBM models: the model text made an Ensemble, with LightGBM itself as the truth about leaves and margins."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quickthorn.errors import ModelError
+from quickthorn.forest.ensemble import Ensemble, Missing
+from quickthorn.forest.lightgbm_text import LightGBMText, LightGBMTree, parse
+from quickthorn.forest.optional import import_library
+from quickthorn.forest.structure import FlatTrees, flatten_trees
+
+_PURPOSE = "reading a LightGBM model"
+
+# LightGBM's own constant is the float32 number, widened.
+_ZERO_THRESHOLD = float(np.float32(1e-35))
+
+_CATEGORICAL_BIT, _DEFAULT_LEFT_BIT, _MISSING_SHIFT = 1, 2, 2
+
+
+def read_file(data: bytes, where: str, *, category_codes: bool) -> tuple[Ensemble, LightGBMSource]:
+    """The forest in a model text's bytes, and the booster LightGBM makes of them."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ModelError(f"{where}: the model text is not UTF-8, so it is altered") from None
+    return _read_text(text, where, category_codes)
+
+
+def read_estimator(estimator: Any, where: str, *, category_codes: bool) -> tuple[Ensemble, LightGBMSource]:
+    """The forest of a fitted scikit-learn wrapper."""
+    try:
+        booster = estimator.booster_
+    except Exception as error:  # scikit-learn's NotFittedError, or LightGBM's stand-in when that is not installed
+        raise ModelError(f"{where}: the estimator is not fitted: {error}") from None
+    return read_booster(booster, where, category_codes=category_codes)
+
+
+def read_booster(booster: Any, where: str, *, category_codes: bool) -> tuple[Ensemble, LightGBMSource]:
+    """The forest of a Booster, cut at its best iteration as its own predict is."""
+    lightgbm = import_library("lightgbm", _PURPOSE)
+    try:
+        # The text holds 17 digits, so every float64 survives it.
+        text = booster.model_to_string()
+    except lightgbm.basic.LightGBMError as error:
+        raise ModelError(f"{where}: LightGBM cannot save the model: {error}") from None
+    return _read_text(text, where, category_codes)
+
+
+def _read_text(text: str, where: str, category_codes: bool) -> tuple[Ensemble, LightGBMSource]:
+    model = parse(text, where)
+    _refuse_dictionary(model, where, category_codes)
+    ensemble = _ensemble(model, where)
+    lightgbm = import_library("lightgbm", _PURPOSE)
+    try:
+        booster = lightgbm.Booster(model_str=model.checked, params={"verbosity": -1})
+    except lightgbm.basic.LightGBMError as error:
+        raise ModelError(f"{where}: LightGBM refuses the model: {error}") from None
+    return ensemble, LightGBMSource(booster, ensemble.tree_count)
+
+
+def _refuse_dictionary(model: LightGBMText, where: str, category_codes: bool) -> None:
+    """A dictionary maps categories to codes; without it only a category that is its own code scores as trained."""
+    for levels in model.pandas_categories:
+        if not category_codes and levels != tuple(range(len(levels))):
+            raise ModelError(
+                f"{where}: a feature was trained on categories such as {levels[0]!r}, which are not their own "
+                "codes; encode them as 0, 1, 2… before training, or pass category_codes=True to score codes"
+            )
+
+
+def _ensemble(model: LightGBMText, where: str) -> Ensemble:
+    flat, leaf_id = _flatten(model.trees, where)
+    names = model.feature_names
+    nameless = names == tuple(f"Column_{index}" for index in range(len(names)))
+    return Ensemble(
+        source="lightgbm",
+        source_version=model.version,
+        objective=model.objective,
+        feature_count=model.feature_count,
+        feature_names=None if nameless else names,
+        precision="float64",
+        operator="<=",
+        zero_threshold=_ZERO_THRESHOLD,
+        negative_fractions_truncate=True,
+        roots=flat.roots,
+        left=flat.left,
+        right=flat.right,
+        leaf_id=leaf_id,
+        base_margin=0.0,
+        link=model.link,
+        link_scale=model.link_scale,
+        **_columns(model.trees, flat),
+    )
+
+
+def _flatten(trees: tuple[LightGBMTree, ...], where: str) -> tuple[FlatTrees, npt.NDArray[np.int32]]:
+    """LightGBM numbers splits and leaves apart; in one row, a tree's splits stand before its leaves."""
+    left: list[npt.NDArray[np.int64]] = []
+    right: list[npt.NDArray[np.int64]] = []
+    leaf_index = []
+    sizes = [0]
+    for tree in trees:
+        splits, leaves = len(tree.left_child), len(tree.leaf_value)
+        for column, child in ((left, tree.left_child), (right, tree.right_child)):
+            column.append(np.where(child >= 0, child, splits + ~child))
+            column.append(np.full(leaves, -1, np.int64))
+        leaf_index.append(np.concatenate([np.full(splits, -1), np.arange(leaves)]))
+        sizes.append(splits + leaves)
+    first_node = np.cumsum(sizes, dtype=np.int64)
+    flat = flatten_trees(first_node, np.concatenate(left), np.concatenate(right), where)
+    return flat, np.concatenate(leaf_index)[flat.leaf_nodes].astype(np.int32)
+
+
+def _columns(trees: tuple[LightGBMTree, ...], flat: FlatTrees) -> dict[str, npt.NDArray[Any]]:
+    """The split and leaf arrays of an Ensemble, in the flat numbering."""
+    split, leaf = flat.split_nodes, flat.leaf_nodes
+
+    def row(name: str, at: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """A column of splits or of leaves, set out in the row of all nodes and gathered from it."""
+        parts: list[npt.NDArray[Any]] = []
+        for tree in trees:
+            column = getattr(tree, name)
+            filler = np.zeros(len(tree.left_child) + len(tree.leaf_value) - len(column), column.dtype)
+            parts += [filler, column] if name == "leaf_value" else [column, filler]
+        return np.concatenate(parts)[at]
+
+    decision, threshold = row("decision_type", split), row("threshold", split)
+    categorical = (decision & _CATEGORICAL_BIT) != 0
+    sets, set_count = _category_sets(trees)
+    first_set = np.repeat(np.cumsum([0, *set_count[:-1]]), [len(t.left_child) + len(t.leaf_value) for t in trees])
+    chosen = [
+        sets[first + int(index)] if is_category else np.empty(0, np.int64)
+        for first, index, is_category in zip(first_set[split], threshold, categorical, strict=True)
+    ]
+    return {
+        "feature": row("split_feature", split).astype(np.int32),
+        "threshold": np.where(categorical, 0.0, threshold),
+        # LightGBM sends NaN right at a categorical split, whatever the bit says.
+        "default_left": ((decision & _DEFAULT_LEFT_BIT) != 0) & ~categorical,
+        "missing": np.where(categorical, Missing.NAN, decision >> _MISSING_SHIFT).astype(np.uint8),
+        "categorical": categorical,
+        "category_offsets": np.cumsum([0, *map(len, chosen)], dtype=np.int64),
+        "categories": np.concatenate([np.empty(0, np.int64), *chosen]).astype(np.int32),
+        "leaf_value": row("leaf_value", leaf),
+    }
+
+
+def _category_sets(trees: tuple[LightGBMTree, ...]) -> tuple[list[npt.NDArray[np.int64]], list[int]]:
+    """Every tree's category sets in one row, unpacked from 32-bit words, and how many each tree has."""
+    sets, counts = [], []
+    for tree in trees:
+        for begin, end in pairwise(tree.cat_boundaries):
+            words = tree.cat_threshold[begin:end].astype("<u4")
+            sets.append(np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")))
+        counts.append(max(len(tree.cat_boundaries) - 1, 0))
+    return sets, counts
+
+
+class LightGBMSource:
+    """What LightGBM itself computes from rows in the model's own feature order."""
+
+    def __init__(self, booster: Any, tree_count: int) -> None:
+        self._booster = booster
+        self._tree_count = tree_count
+
+    def margins(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """float64 [n]: LightGBM's raw scores."""
+        return self._predict(rows, raw_score=True).reshape(len(rows))
+
+    def scores(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """float64 [n]: LightGBM's predictions."""
+        return self._predict(rows).reshape(len(rows))
+
+    def leaves(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+        """int32 [n, trees]: the leaf index each tree ends at."""
+        return self._predict(rows, pred_leaf=True).reshape(len(rows), self._tree_count).astype(np.int32)
+
+    def _predict(self, rows: npt.NDArray[np.float64], **kind: bool) -> npt.NDArray[np.float64]:
+        if not len(rows):
+            return np.empty(0, np.float64)
+        predicted: npt.NDArray[np.float64] = np.asarray(self._booster.predict(np.ascontiguousarray(rows), **kind))
+        return predicted

@@ -1,0 +1,228 @@
+"""XGBoost models: read through Treelite, with XGBoost itself as the truth about base margin, leaves and margins."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quickthorn.errors import ModelError
+from quickthorn.forest.ensemble import Ensemble, Missing
+from quickthorn.forest.optional import import_library
+from quickthorn.forest.structure import FlatTrees
+from quickthorn.forest.xgboost_document import XGBoostDocument, read_document
+
+_PURPOSE = "reading an XGBoost model"
+
+# Treelite's numbers for a node's kind and for the operator "<".
+_LEAF, _NUMERIC, _CATEGORICAL = 0, 1, 2
+_LESS_THAN = 2
+
+
+def read_file(data: bytes, where: str, *, category_codes: bool) -> tuple[Ensemble, XGBoostSource]:
+    """The forest in a JSON or UBJSON file's bytes, and the booster it makes; all trees, as Booster predicts."""
+    document = read_document(data, where)
+    ensemble = _read(document, where, category_codes)
+    return ensemble, XGBoostSource(_load(document, where), ensemble)
+
+
+def read_estimator(estimator: Any, where: str, *, category_codes: bool) -> tuple[Ensemble, XGBoostSource]:
+    """The forest of a fitted scikit-learn wrapper, cut at the best iteration where its own predict cuts there."""
+    missing = getattr(estimator, "missing", math.nan)
+    if missing is not None and not math.isnan(missing):
+        raise ModelError(f"{where}: missing={missing!r}; expected NaN, the one missing value of a feature vector")
+    try:
+        booster = estimator.get_booster()
+    except Exception as error:  # scikit-learn's NotFittedError, or XGBoost's stand-in when that is not installed
+        raise ModelError(f"{where}: the estimator is not fitted: {_first_line(error)}") from None
+    best = booster.attr("best_iteration")
+    if best is not None and int(best) + 1 < booster.num_boosted_rounds():
+        booster = booster[: int(best) + 1]
+    return read_booster(booster, where, category_codes=category_codes)
+
+
+def read_booster(booster: Any, where: str, *, category_codes: bool) -> tuple[Ensemble, XGBoostSource]:
+    """The forest of a Booster: all its trees, as its own predict uses them."""
+    xgboost = import_library("xgboost", _PURPOSE)
+    try:
+        # UBJSON, because it holds the float32 values themselves where JSON holds decimal text.
+        raw = bytes(booster.save_raw("ubj"))
+    except xgboost.core.XGBoostError as error:
+        raise ModelError(f"{where}: XGBoost cannot save the model: {_first_line(error)}") from None
+    ensemble = _read(read_document(raw, where), where, category_codes)
+    return ensemble, XGBoostSource(booster, ensemble)
+
+
+def _read(document: XGBoostDocument, where: str, category_codes: bool) -> Ensemble:
+    _refuse_dictionary(document, where, category_codes)
+    trees = document.flat_trees(where)
+    splits = _read_with_treelite(document, trees, where)
+    first_node = document.first_node
+    tree_start = first_node[np.searchsorted(first_node, trees.leaf_nodes, "right") - 1]
+    return Ensemble(
+        source="xgboost",
+        source_version=".".join(map(str, document.version)),
+        objective=document.objective,
+        feature_count=document.feature_count,
+        feature_names=document.feature_names,
+        precision="float32",
+        operator="<",
+        zero_threshold=0.0,
+        negative_fractions_truncate=False,
+        roots=trees.roots,
+        leaf_id=(trees.leaf_nodes - tree_start).astype(np.int32),
+        base_margin=_base_margin(document, where),
+        link=document.link,
+        link_scale=1.0,
+        **splits,
+    )
+
+
+def _refuse_dictionary(document: XGBoostDocument, where: str, category_codes: bool) -> None:
+    """A dictionary maps categories to codes; without it only a category that is its own code scores as trained."""
+    for index, levels in enumerate(document.category_levels):
+        if levels is not None and not category_codes and levels != tuple(range(len(levels))):
+            name = document.feature_names[index] if document.feature_names else str(index)
+            raise ModelError(
+                f"{where}: feature {name!r} was trained on categories such as {levels[0]!r}, which are not their own "
+                "codes; encode them as 0, 1, 2… before training, or pass category_codes=True to score codes"
+            )
+
+
+def _read_with_treelite(document: XGBoostDocument, trees: FlatTrees, where: str) -> dict[str, npt.NDArray[Any]]:
+    """The split and leaf arrays of an Ensemble, as Treelite reads the trees."""
+    treelite = import_library("treelite", _PURPOSE)
+    try:
+        model = treelite.frontend.from_xgboost_ubjson(document.ubjson())
+    except treelite.TreeliteError as error:
+        raise ModelError(f"{where}: Treelite refuses the model: {_first_line(error)}") from None
+    nodes = _node_arrays(model, len(document.trees))
+    split, leaf = trees.split_nodes, trees.leaf_nodes
+    categorical = nodes["node_type"][split] == _CATEGORICAL
+    # Leaf ids are node numbers, so Treelite must have kept XGBoost's numbering; and its splits must be "<".
+    agrees = (
+        all(
+            np.array_equal(nodes[theirs], np.concatenate([getattr(tree, ours) for tree in document.trees]))
+            for theirs, ours in (("cleft", "left_children"), ("cright", "right_children"))
+        )
+        and (nodes["node_type"][leaf] == _LEAF).all()
+        and ((nodes["node_type"][split] == _NUMERIC) | categorical).all()
+        and (nodes["cmp"][split][~categorical] == _LESS_THAN).all()
+    )
+    if not agrees:
+        raise ModelError(f"{where}: Treelite reads the trees differently from what XGBoost wrote")
+    begin, end = nodes["category_list_begin"][split], nodes["category_list_end"][split]
+    size = np.where(categorical, end - begin, 0)
+    offsets = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
+    owner = np.repeat(np.arange(len(split)), size)
+    categories = nodes["category_list"][begin[owner] + np.arange(len(owner)) - offsets[owner]]
+    categories = categories[np.lexsort((categories, owner))]
+    # XGBoost sends the categories in the set right; an Ensemble sends them left, so those splits are mirrored.
+    mirrored = categorical & (nodes["category_list_right_child"][split] != 0)
+    default_left = nodes["default_left"][split] != 0
+    return {
+        "feature": nodes["split_index"][split].astype(np.int32),
+        "threshold": np.where(categorical, np.float32(0), nodes["threshold"][split]).astype(np.float32),
+        "left": np.where(mirrored, trees.right, trees.left),
+        "right": np.where(mirrored, trees.left, trees.right),
+        "default_left": default_left != mirrored,
+        "missing": np.full(len(split), Missing.NAN, np.uint8),
+        "categorical": categorical,
+        "category_offsets": offsets,
+        "categories": categories.astype(np.int32),
+        "leaf_value": nodes["leaf_value"][leaf].astype(np.float32),
+    }
+
+
+def _node_arrays(model: Any, tree_count: int) -> dict[str, npt.NDArray[Any]]:
+    """Treelite's node arrays, all trees in one row; category lists are offset to the row of all lists."""
+    names = ("node_type", "cleft", "cright", "split_index", "threshold", "default_left", "cmp", "leaf_value")
+    lists = ("category_list", "category_list_begin", "category_list_end", "category_list_right_child")
+    columns: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names + lists}
+    listed = 0
+    for index in range(tree_count):
+        tree = model.get_tree_accessor(index)
+        for name, column in columns.items():
+            field = tree.get_field(name)
+            column.append(field.astype(np.int64) + listed if name.endswith(("_begin", "_end")) else np.array(field))
+        listed += len(columns["category_list"][-1])
+    return {name: np.concatenate(column) for name, column in columns.items()}
+
+
+def _load(document: XGBoostDocument, where: str) -> Any:
+    """The checked document as an XGBoost Booster."""
+    xgboost = import_library("xgboost", _PURPOSE)
+    booster = xgboost.Booster()
+    try:
+        with xgboost.config_context(verbosity=0):
+            booster.load_model(bytearray(document.ubjson()))
+    except xgboost.core.XGBoostError as error:
+        raise ModelError(f"{where}: XGBoost refuses the model: {_first_line(error)}") from None
+    return booster
+
+
+def _base_margin(document: XGBoostDocument, where: str) -> float:
+    """What XGBoost adds the leaves to, from XGBoost itself.
+
+    base_score has several spellings, and its way to a margin is float32 arithmetic that differs between objectives.
+    """
+    row = np.zeros((1, document.feature_count), np.float32)
+    margin = _load(document.bare(), where).inplace_predict(row, predict_type="margin")
+    return float(np.asarray(margin).reshape(-1)[0])
+
+
+class XGBoostSource:
+    """What XGBoost itself computes from rows in the model's own feature order."""
+
+    def __init__(self, booster: Any, ensemble: Ensemble) -> None:
+        self._booster = booster
+        self._ensemble = ensemble
+
+    def margins(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """float64 [n]: XGBoost's float32 margins, widened."""
+        return self._predict(rows, "margin")
+
+    def scores(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """float64 [n]: XGBoost's float32 predictions, widened; its float32 link is good to about 1e-7."""
+        return self._predict(rows, "value")
+
+    def leaves(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+        """int32 [n, trees]: the node number each tree ends at."""
+        trees = self._ensemble.tree_count
+        if not len(rows):
+            return np.empty((0, trees), np.int32)
+        xgboost = import_library("xgboost", _PURPOSE)
+        matrix = xgboost.DMatrix(self._finite(_rounded(rows)), missing=np.nan)
+        leaves = np.asarray(self._booster.predict(matrix, pred_leaf=True, validate_features=False))
+        return leaves.reshape(len(rows), trees).astype(np.int32)
+
+    def _predict(self, rows: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.float64]:
+        if not len(rows):
+            return np.empty(0, np.float64)
+        # inplace_predict, because a DMatrix refuses infinities.
+        predicted = np.asarray(self._booster.inplace_predict(_rounded(rows), predict_type=kind, missing=np.nan))
+        return predicted.reshape(len(rows)).astype(np.float64)
+
+    def _finite(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The rows with infinities replaced by the largest numbers, which go the same way at every split.
+
+        Only a DMatrix gives leaves, and it refuses infinities. The two differ where a threshold is itself infinite or
+        the lowest number, and nowhere else: categories end far below either.
+        """
+        limit = np.finfo(np.float32).max
+        edge = (np.abs(self._ensemble.threshold) == np.inf) | (self._ensemble.threshold == -limit)
+        if edge.any() and np.isinf(rows).any():
+            raise ModelError("XGBoost cannot give the leaves of an infinite value where a threshold is infinite too")
+        return np.where(np.isnan(rows), rows, np.clip(rows, -limit, limit))
+
+
+def _rounded(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(rows, dtype=np.float32)
+
+
+def _first_line(error: BaseException) -> str:
+    """A library's message without its stack trace."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,10 @@
+"""The whole product in slow, plain Python: event → features → forest → calibration → decision.
+
+This is the executable specification. It shares no code with the native engine or with Numba: stored events are kept in
+plain lists, every window is recomputed from nothing at every read, and every sum is exact until it is rounded once.
+Where the native engine and this package disagree, one of the two is wrong.
+"""
+
+from quickthorn.reference.engine import ReferenceDecision, ReferenceEngine
+
+__all__ = ["ReferenceDecision", "ReferenceEngine"]

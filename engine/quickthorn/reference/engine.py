@@ -1,0 +1,142 @@
+"""The five stages in a row, one event at a time."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from quickthorn.errors import EventError, ModelError
+from quickthorn.event import EventTime, Field
+from quickthorn.features.declare import Aggregate, Application, Constant, Expression, FeatureSet, Reference
+from quickthorn.features.plan import plan
+from quickthorn.reference.event import Row, number_of, read_event
+from quickthorn.reference.features import groups_of
+from quickthorn.reference.forest import margin_of
+from quickthorn.reference.kernels import apply
+
+if TYPE_CHECKING:
+    from quickthorn.decision.policy import Policy
+    from quickthorn.forest.ensemble import Ensemble
+
+
+@dataclass(frozen=True)
+class ReferenceDecision:
+    """What is decided about one event, and what it was decided from.
+
+    ``outcome``   "approve", "review" or "decline"
+    ``score``     the calibrated margin; NaN for an invalid event
+    ``margin``    the forest's raw sum; NaN for an invalid event
+    ``status``    "ok", "capped", "late", "duplicate" or "invalid", the last that applies
+    ``features``  the feature vector by name, NaN where missing; empty for an invalid event
+    ``error``     for an invalid event, the sentence that says what is wrong with it
+    """
+
+    outcome: str
+    score: float
+    margin: float
+    status: str
+    features: dict[str, float]
+    error: str | None = None
+
+
+class ReferenceEngine:
+    """Decides events one by one, as the native engine must.
+
+    Events are mappings, objects with attributes, or JSON bytes. Without an ``ensemble`` and a ``policy`` the engine
+    observes and reads features, and refuses to decide.
+    """
+
+    def __init__(self, features: FeatureSet, ensemble: Ensemble | None = None, policy: Policy | None = None) -> None:
+        plan(features)  # refuses what cannot be computed, a cycle for one; the plan itself is the compiler's
+        self.schema = features.schema
+        self.expressions = {name: features.expression(name) for name in features.names}
+        self.groups = groups_of(features)
+        self.accepted_ids: deque[str] = deque(maxlen=features.remembered_ids)
+        self.ensemble = ensemble.with_features(features.names) if ensemble is not None else None
+        self.policy = policy
+
+    def decide(self, event: object) -> ReferenceDecision:
+        """Read, score, then update. A wrong event changes nothing and gives the policy's fallback outcome."""
+        return self._decision(event, update=True)
+
+    def score(self, event: object) -> ReferenceDecision:
+        """Read and score; nothing is stored, so the status is never "capped"."""
+        return self._decision(event, update=False)
+
+    def observe(self, event: object) -> str:
+        """Update only; the event's status."""
+        try:
+            row = read_event(self.schema, event)
+        except EventError:
+            return "invalid"
+        return self._update(row)
+
+    def features(self, event: object) -> dict[str, float]:
+        """The feature vector by name, without updating; EventError where the event is wrong."""
+        return self._features(read_event(self.schema, event))
+
+    def _decision(self, event: object, update: bool) -> ReferenceDecision:
+        if self.ensemble is None or self.policy is None:
+            raise ModelError("ReferenceEngine: expected an ensemble and a policy to decide with, found only features")
+        try:
+            row = read_event(self.schema, event)
+        except EventError as error:
+            return ReferenceDecision(self.policy.fallback, math.nan, math.nan, "invalid", {}, str(error))
+        features = self._features(row)
+        margin = margin_of(self.ensemble, tuple(features.values()))
+        score = calibrated(self.ensemble.link.value, self.ensemble.link_scale, margin)
+        outcome = self.policy.outcome(score)
+        status = self._update(row) if update else self._status(row)
+        return ReferenceDecision(outcome, score, margin, status, features)
+
+    def _is_duplicate(self, row: Row) -> bool:
+        return row[self.schema.event_id.name] in self.accepted_ids
+
+    def _status(self, row: Row) -> str:
+        if self._is_duplicate(row):
+            return "duplicate"
+        return "late" if any(group.behind_us(row) for group in self.groups) else "ok"
+
+    def _update(self, row: Row) -> str:
+        status = self._status(row)
+        if status == "duplicate":
+            return status
+        # The deque forgets its oldest id when it is full; a retry that is recognised does not make its id younger.
+        self.accepted_ids.append(row[self.schema.event_id.name])
+        capped = [group.store(row) for group in self.groups]
+        return "capped" if status == "ok" and any(capped) else status
+
+    def _features(self, row: Row) -> dict[str, float]:
+        """The feature vector of an event as things stand before it is stored."""
+        # A stored event is found in its windows already; taking it as the current one too would count it twice.
+        with_current = not self._is_duplicate(row)
+        known = {a: value for group in self.groups for a, value in group.read(row, with_current).items()}
+        return {name: self._value(expression, row, known) for name, expression in self.expressions.items()}
+
+    def _value(self, expression: Expression, row: Row, known: dict[Aggregate, float]) -> float:
+        if isinstance(expression, Field):
+            return number_of(expression, row[expression.name])
+        if isinstance(expression, Constant):
+            return expression.value
+        if isinstance(expression, Reference):
+            return self._value(self.expressions[expression.name], row, known)
+        if isinstance(expression, Application):
+            arguments = (
+                row[argument.name] if isinstance(argument, EventTime) else self._value(argument, row, known)
+                for argument in expression.arguments
+            )
+            return apply(expression.kernel, *arguments)
+        return known[expression]
+
+
+def calibrated(link: str, scale: float, margin: float) -> float:
+    """The score of a margin: the sigmoid of scale × margin, e to the margin, or the margin itself."""
+    if link == "identity":
+        return margin
+    try:
+        power = math.exp(-scale * margin if link == "sigmoid" else margin)
+    except OverflowError:
+        power = math.inf  # what C's exp returns there
+    return 1.0 / (1.0 + power) if link == "sigmoid" else power

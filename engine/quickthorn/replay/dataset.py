@@ -1,0 +1,85 @@
+"""Replays past events through the same native code that decides live ones."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from quickthorn.compiling import compile_bundle
+from quickthorn.errors import EventError, MissingExtraError
+from quickthorn.features import FeatureSet
+from quickthorn.serving import Engine
+from quickthorn.serving.batch import STATUSES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_CHUNK_ROWS = 65_536
+
+
+def replay(
+    features: FeatureSet | Engine,
+    events: Any,
+    *,
+    errors: Literal["raise", "keep"] = "raise",
+    advance: Callable[[int], object] | None = None,
+) -> pa.Table:
+    """The features of every event as they stood when it happened, as a pyarrow.Table.
+
+    ``features``  a FeatureSet, which is compiled first, or an Engine, whose windows go on from where they are
+    ``events``    an Arrow table, or any object with the Arrow PyCapsule interface, in event-time order
+    ``errors``    "raise" raises EventError for the first event that does not fit the schema; "keep" keeps its row,
+                  with missing features and status "invalid"
+    ``advance``   called with the number of events done since the last call
+
+    The table has the event id and event time as they came in, one float64 column per feature (NaN where missing), and
+    ``status``, one row per event, in the events' order. Every event is read, then stored: exactly what ``decide`` does.
+    """
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", "compile", "replaying events") from error
+
+    if errors not in ("raise", "keep"):
+        raise ValueError(f'errors: expected "raise" or "keep", found {errors!r}')
+    if not any(hasattr(events, protocol) for protocol in ("__arrow_c_stream__", "__arrow_c_array__")):
+        raise EventError(
+            f"events: expected an object with the Arrow PyCapsule interface, found {type(events).__name__}"
+        )
+    table = pa.table(events)
+    engine = features if isinstance(features, Engine) else _feature_engine(features)
+    names = engine.manifest.features
+    columns: list[Any] = []
+    statuses: list[Any] = []
+    for first in range(0, max(table.num_rows, 1), _CHUNK_ROWS):
+        ran = engine._run_batch(table.slice(first, _CHUNK_ROWS), "replay")
+        if ran["errors"] and errors == "raise":
+            row, message = ran["errors"][0]
+            raise EventError(f"events[{first + row}].{message}")
+        columns.append(ran["vectors"])
+        statuses.append(ran["statuses"])
+        if advance is not None:
+            advance(len(ran["statuses"]))
+    return _as_table(pa, table, engine, names, columns, statuses)
+
+
+def _as_table(
+    pa: Any, events: pa.Table, engine: Engine, names: tuple[str, ...], vectors: list[Any], statuses: list[Any]
+) -> pa.Table:
+    kept = [field.name for field in engine.manifest.schema if field.kind in ("id", "event_time")]
+    columns = {name: events[name] for name in kept}
+    for index, name in enumerate(names):
+        columns[name] = pa.chunked_array([pa.array(chunk[:, index]) for chunk in vectors])
+    columns["status"] = pa.chunked_array(
+        [pa.DictionaryArray.from_arrays(pa.array(chunk.astype("int8")), list(STATUSES)) for chunk in statuses]
+    )
+    return pa.table(columns)
+
+
+def _feature_engine(features: FeatureSet) -> Engine:
+    with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
+        bundle = Path(scratch) / "features.qt"
+        compile_bundle(features=features, output=bundle)
+        return Engine.load(bundle)

@@ -1,0 +1,168 @@
+"""``Engine``: one bundle at work inside the decision service's own process."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+from quickthorn.bundle import Bundle, Manifest, SchemaField, read_bundle
+from quickthorn.bundle.manifest import GOLDEN_FEATURES, GOLDEN_LEAVES, GOLDEN_MARGINS, GOLDEN_SCORES, LIBRARY
+from quickthorn.errors import BundleError, StateError
+from quickthorn.native import _native
+from quickthorn.serving.batch import Batch
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_KEYS_MOST = 2**31
+_HASH_KEY_BYTES = 16
+# A bundle of features only is never asked for a score; these stand where its policy would.
+_NO_POLICY = {"review": 1.0, "decline": 1.0, "fallback": "review"}
+
+
+class Engine(_native.Engine):
+    """One bundle at work: ``decide``, ``score`` and ``observe`` single events, or whole Arrow tables.
+
+    An event is a dict (or any mapping), an object with the schema's attributes, JSON bytes, or one Arrow row. Events
+    may come from any thread; they are taken one at a time, and a batch gives way to single events that wait.
+
+    Made by ``Engine.load``. ``manifest`` is the bundle's own description, ``bundle_id`` its identity.
+    """
+
+    manifest: Manifest
+    bundle_id: str
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        errors: Literal["fallback", "raise"] = "fallback",
+        hash_key: bytes | None = None,
+        max_keys: int = 2**24,
+        max_history_bytes: int = 2**34,
+    ) -> Engine:
+        """Read, verify and map a bundle; the golden vectors are held to before the engine is handed out.
+
+        ``errors``             what ``decide`` and ``score`` do with an event that does not fit the schema: "fallback"
+                               gives a Decision with status "invalid" and the policy's fallback outcome, "raise" raises
+                               EventError
+        ``hash_key``           16 secret bytes under which identifiers are hashed; random by default
+        ``max_keys``           most entities kept per entity field
+        ``max_history_bytes``  most memory for past events; address space of that size is reserved at once, memory is
+                               taken as it is used
+
+        Raises BundleError for a file that is damaged, altered, of another format, compiled for another processor or
+        not what its golden vectors say; StateError where the address space cannot be reserved.
+        """
+        if errors not in ("fallback", "raise"):
+            raise ValueError(f'errors: expected "fallback" or "raise", found {errors!r}')
+        if hash_key is not None and (not isinstance(hash_key, bytes) or len(hash_key) != _HASH_KEY_BYTES):
+            raise ValueError(f"hash_key: expected {_HASH_KEY_BYTES} bytes, found {_described(hash_key)}")
+        for name, value, most in (("max_keys", max_keys, _KEYS_MOST), ("max_history_bytes", max_history_bytes, 2**46)):
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                raise StateError(f"{name}: expected 1 to {most}, found {value!r}")
+        origin = os.fspath(path)
+        bundle = read_bundle(path)
+        manifest = bundle.manifest
+        if not _native.processor_supports(manifest.target):
+            raise BundleError(f"{origin}: expected a processor of level {manifest.target}, found one without it")
+        try:
+            engine = cls(
+                library=bundle.members[LIBRARY],
+                fields=[_field(field) for field in manifest.schema],
+                hash_key=hash_key if hash_key is not None else os.urandom(_HASH_KEY_BYTES),
+                link=manifest.forest.link.value if manifest.forest else "identity",
+                link_scale=manifest.forest.link_scale if manifest.forest else 1.0,
+                limits={
+                    "max_keys": max_keys,
+                    "row_limit": manifest.row_limit,
+                    "lateness_us": manifest.lateness_us,
+                    "remembered_ids": manifest.remembered_ids,
+                    "history_bytes": max_history_bytes,
+                },
+                bundle_id=bundle.bundle_id,
+                raise_errors=errors == "raise",
+                **_policy(manifest),
+            )
+        except BundleError as error:
+            raise BundleError(f"{origin}: {error}") from error
+        engine.manifest = manifest
+        engine.bundle_id = bundle.bundle_id
+        _prove(engine, bundle, origin)
+        return engine
+
+    def features(self, event: object) -> dict[str, float]:
+        """The event's features by name, as they stand now; nothing is updated. EventError where it does not fit."""
+        return dict(zip(self.manifest.features, self._read_features(event), strict=True))
+
+    def score_batch(self, events: object) -> Batch:
+        """Score every row of an Arrow table, batch or stream against the windows as they stand; nothing is updated."""
+        return self._batch(events, "score")
+
+    def decide_batch(self, events: object) -> Batch:
+        """Decide every row of an Arrow table, batch or stream in order: read, score, update."""
+        return self._batch(events, "decide")
+
+    def observe_batch(self, events: object) -> npt.NDArray[np.uint8]:
+        """Update the windows with every row of an Arrow table, batch or stream; returns status codes, uint8 (n,).
+
+        A code is a place in ("ok", "capped", "late", "duplicate", "invalid").
+        """
+        ran = self._run(events, "observe")
+        codes: npt.NDArray[np.uint8] = ran["statuses"]
+        return codes
+
+    def counters(self) -> dict[str, int]:
+        """How often what happened since load, and how much is kept: names to counts."""
+        return self._counters()
+
+    def __repr__(self) -> str:
+        forest = self.manifest.forest
+        trees = f"{forest.trees} trees" if forest else "no forest"
+        return f"Engine(bundle={self.bundle_id[:12]}, {len(self.manifest.features)} features, {trees})"
+
+    def _batch(self, events: object, pass_name: str) -> Batch:
+        ran = self._run(events, pass_name)
+        return Batch(ran["scores"], ran["margins"], ran["outcomes"], ran["statuses"], tuple(ran["errors"]))
+
+    def _run(self, events: object, pass_name: str) -> dict[str, Any]:
+        return self._run_batch(events, pass_name)
+
+
+def _prove(engine: Engine, bundle: Bundle, origin: str) -> None:
+    if bundle.manifest.forest is None:
+        return
+    members = bundle.members
+    disagreement = engine._verify_golden(
+        members[GOLDEN_FEATURES], members[GOLDEN_MARGINS], members[GOLDEN_SCORES], members[GOLDEN_LEAVES]
+    )
+    if disagreement is not None:
+        raise BundleError(f"{origin}: {disagreement}")
+
+
+def _policy(manifest: Manifest) -> dict[str, Any]:
+    policy = manifest.policy
+    if policy is None:
+        return dict(_NO_POLICY)
+    return {"review": policy.review, "decline": policy.decline, "fallback": policy.fallback}
+
+
+def _field(field: SchemaField) -> dict[str, Any]:
+    return {
+        "name": field.name,
+        "kind": field.kind,
+        "required": field.required,
+        "scale": field.scale if field.scale is not None else 0,
+        "minor_units": field.minor_units,
+        "signed": field.signed,
+        "values": list(field.values),
+        "closed": field.closed,
+    }
+
+
+def _described(value: object) -> str:
+    return f"{len(value)} bytes" if isinstance(value, bytes) else repr(value)
+
+

@@ -1,0 +1,50 @@
+#include "quickthorn/identity.hpp"
+
+#include <array>
+#include <cstring>
+#include <string>
+
+#include "check.hpp"
+
+using namespace quickthorn;
+
+namespace {
+
+// The published vectors of SipHash-2-4-128: key 00 01 … 0f, messages of 0, 1, 2, … bytes 00 01 02 ….
+void published_vectors() {
+    constexpr std::array<std::array<std::uint8_t, 16>, 4> expected = {{
+        {0xa3, 0x81, 0x7f, 0x04, 0xba, 0x25, 0xa8, 0xe6, 0x6d, 0xf6, 0x72, 0x14, 0xc7, 0x55, 0x02, 0x93},
+        {0xda, 0x87, 0xc1, 0xd8, 0x6b, 0x99, 0xaf, 0x44, 0x34, 0x76, 0x59, 0x11, 0x9b, 0x22, 0xfc, 0x45},
+        {0x81, 0x77, 0x22, 0x8d, 0xa4, 0xa4, 0x5d, 0xc7, 0xfc, 0xa3, 0x8b, 0xde, 0xf6, 0x0a, 0xff, 0xe4},
+        {0x9c, 0x70, 0xb6, 0x0c, 0x52, 0x67, 0xa9, 0x4e, 0x5f, 0x33, 0xb6, 0xb0, 0x29, 0x85, 0xed, 0x51},
+    }};
+    std::array<std::uint8_t, 16> key_bytes{};
+    std::string message;
+    for (std::uint8_t i = 0; i < 16; ++i) key_bytes[i] = i;
+    const HashKey key = HashKey::from_bytes(key_bytes);
+    for (const auto& vector : expected) {
+        const Hash128 hash = keyed_hash(key, message);
+        std::array<std::uint8_t, 16> found{};
+        std::memcpy(found.data(), &hash.low, 8);
+        std::memcpy(found.data() + 8, &hash.high, 8);
+        CHECK(found == vector);
+        message.push_back(static_cast<char>(message.size()));
+    }
+}
+
+void integers_hash_as_their_decimal_text() {
+    const HashKey key{11, 22};
+    CHECK(keyed_hash(key, std::int64_t{-42}) == keyed_hash(key, "-42"));
+    CHECK(keyed_hash(key, INT64_MIN) == keyed_hash(key, "-9223372036854775808"));
+    CHECK(!(keyed_hash(key, std::int64_t{7}) == keyed_hash(key, std::int64_t{8})));
+}
+
+void another_key_is_another_hash() { CHECK(!(keyed_hash({1, 2}, "c-9") == keyed_hash({1, 3}, "c-9"))); }
+
+}  // namespace
+
+int main() {
+    published_vectors();
+    integers_hash_as_their_decimal_text();
+    another_key_is_another_hash();
+}

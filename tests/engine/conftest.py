@@ -1,0 +1,220 @@
+"""The native engine and the executable specification side by side, over a few bundles compiled once per session."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import quickthorn as qt
+from quickthorn.compiling import compile_bundle
+from quickthorn.decision.policy import Policy
+from quickthorn.errors import EventError
+from quickthorn.features.declare import Aggregate, Application
+from quickthorn.forest.ensemble import Ensemble
+from quickthorn.forest.importing import load_model
+from quickthorn.reference import ReferenceEngine
+from quickthorn.reference.event import Row, read_event
+
+POLICY = '[thresholds]\nreview = 0.4\ndecline = 0.6\n\n[fallback]\ninvalid = "decline"\n'
+
+
+class Payment(qt.Event):
+    event_id: qt.Id
+    at: qt.EventTime
+    customer: qt.Entity
+    terminal: qt.Entity | None
+    amount: qt.Money
+    tip: qt.Money | None = qt.field(signed=True, scale=3)
+    cents: qt.Money | None = qt.field(minor_units=True)
+    risk: qt.Number | None
+    distance: qt.Number
+    foreign: qt.Boolean | None
+    present: qt.Boolean
+    channel: qt.Category = qt.field(values=("web", "app", "pos"), closed=True)
+    country: qt.Category | None = qt.field(values=("de", "fr"))
+    note: qt.Text | None
+
+
+@qt.kernel
+def ratio(amount, usual):  # type: ignore[no-untyped-def]
+    return amount / usual
+
+
+@qt.kernel
+def hour(at):  # type: ignore[no-untyped-def]
+    return at // 3_600_000_000 % 24
+
+
+@qt.kernel
+def damped(number, channel, by):  # type: ignore[no-untyped-def]
+    if channel == 1.0:
+        return math.log1p(number)
+    return math.sqrt(number) * by if number > 1e-3 else math.exp(-number)
+
+
+def windows() -> qt.FeatureSet:
+    """Every aggregate over every kind of field, with and without delay and the current event, by two entities."""
+    features = qt.FeatureSet(Payment, lateness="5s", row_limit=1_000, remembered_ids=1_000)
+    spans: dict[str, dict[str, Any]] = {
+        "3s": {"over": "3s"},
+        "10s_with": {"over": "10s", "include_current": True},
+        "10s_after_5s": {"over": "10s", "delay": "5s"},
+        "1us": {"over": "1us"},
+    }
+    for entity in (Payment.customer, Payment.terminal):
+        for name, span in spans.items():
+            features[f"{entity!r}_count_{name}"] = qt.count(by=entity, **span)
+            for field in (Payment.amount, Payment.tip, Payment.risk, Payment.distance, Payment.foreign):
+                features[f"{entity!r}_{field!r}_sum_{name}"] = qt.sum(field, by=entity, **span)
+                features[f"{entity!r}_{field!r}_mean_{name}"] = qt.mean(field, by=entity, **span)
+    return features
+
+
+def tight() -> qt.FeatureSet:
+    """Rings of four rows and a memory of three ids: everything is soon full."""
+    features = qt.FeatureSet(Payment, lateness="3s", row_limit=4, remembered_ids=3)
+    features["count"] = qt.count(by=Payment.customer, over="10s", include_current=True)
+    features["total"] = qt.sum(Payment.amount, by=Payment.customer, over="5s")
+    features["risk"] = qt.mean(Payment.risk, by=Payment.customer, over="10s", delay="1s")
+    features["terminal_share"] = qt.mean(Payment.present, by=Payment.terminal, over="10s")
+    return features
+
+
+def deciding() -> qt.FeatureSet:
+    """Raw fields, kernels over them and over windows, and a forest over it all."""
+    features = qt.FeatureSet(Payment, lateness="5s")
+    features["strange"] = ratio(features["amount_to_usual"], 0.5)  # declared before what it needs
+    for name in ("at", "amount", "tip", "cents", "risk", "foreign"):
+        features[name] = Payment.schema.field(name)
+    features["channel"] = Payment.channel
+    features["country"] = Payment.country
+    features["count_10s"] = qt.count(by=Payment.customer, over="10s", include_current=True)
+    features["usual_10s"] = qt.mean(Payment.amount, by=Payment.customer, over="10s")
+    features["amount_to_usual"] = ratio(Payment.amount, features["usual_10s"])
+    features["hour"] = hour(Payment.at)
+    features["damped"] = damped(Payment.risk, Payment.channel, features["count_10s"])
+    features["terminal_5s"] = ratio(qt.sum(Payment.foreign, by=Payment.terminal, over="5s"), 2)
+    return features
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """One compiled bundle and what it was compiled from."""
+
+    path: Path
+    features: qt.FeatureSet
+    ensemble: Ensemble | None
+    policy: Policy | None
+
+
+class Pair:
+    """A native engine and a reference engine that are told the same things and must say the same."""
+
+    def __init__(self, specimen: Specimen) -> None:
+        self.native: Any = qt.Engine.load(specimen.path)
+        self.reference = ReferenceEngine(specimen.features, specimen.ensemble, specimen.policy)
+        self.decides = specimen.ensemble is not None
+
+    def tell(self, operation: str, event: object) -> None:
+        """Hold the features at this moment against each other, then both engines' answer to the operation."""
+        self.compare_features(event)
+        if operation == "observe":
+            assert self.native.observe(event) == self.reference.observe(event)
+        elif operation in ("decide", "score") and self.decides:
+            self.compare_decisions(getattr(self.native, operation)(event), getattr(self.reference, operation)(event))
+
+    def compare_features(self, event: object) -> None:
+        """The same feature vector, or the same field at fault."""
+        try:
+            row = read_event(self.reference.schema, event)
+        except EventError as error:
+            with pytest.raises(EventError) as caught:
+                self.native.features(event)
+            assert_same_fault(str(caught.value), str(error))
+            return
+        native, expected = self.native.features(event), self.reference.features(event)
+        assert list(native) == list(expected)
+        for name, value in expected.items():
+            assert is_near(native[name], value, self.allowance(name, row, value)), (name, native[name], value)
+
+    def compare_decisions(self, native: Any, expected: Any) -> None:
+        """The same decision in every part: this bundle's features are exact, so its margins agree to the last bit."""
+        assert native.status == expected.status
+        assert native.outcome == expected.outcome
+        assert is_near(native.margin, expected.margin, 0.0)
+        assert is_near(native.score, expected.score, 1e-15)
+        assert (native.error is None) == (expected.error is None)
+        if expected.error is not None:
+            assert_same_fault(native.error, expected.error)
+
+    def allowance(self, name: str, row: Row, value: float) -> float:
+        """How far a feature may be off: nothing where it is exact, 1e-9 of the largest term where numbers are added."""
+        expression = self.reference.expressions[name]
+        if isinstance(expression, Application):
+            return 1e-9 * abs(value)
+        if not isinstance(expression, Aggregate) or not isinstance(expression.field, qt.Number):
+            return 0.0
+        (group,) = (group for group in self.reference.groups if expression in group.aggregates)
+        if group.leaves_out(row):
+            return 0.0
+        window = group.window(expression, row, with_current=True)
+        terms: list[float] = [
+            abs(kept[expression.field.name]) for kept in window if kept[expression.field.name] is not None
+        ]
+        return 1e-9 * max(abs(value), *terms, 0.0)
+
+
+def is_near(found: float, expected: float, allowance: float) -> bool:
+    if math.isnan(expected) or math.isinf(expected):
+        return found == expected or (math.isnan(found) and math.isnan(expected))
+    return abs(found - expected) <= allowance
+
+
+def assert_same_fault(native: str, expected: str) -> None:
+    """Both sentences name the same field and say what was expected and found."""
+    assert native.split(":")[0] == expected.split(":")[0]
+    assert ": expected " in native
+    assert ", found " in native
+    assert "\n" not in native
+
+
+@pytest.fixture(scope="session")
+def specimens(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Specimen]:
+    """Bundles by name: "windows" and "tight" hold features only, "deciding" also a model and a policy."""
+    folder = tmp_path_factory.mktemp("bundles")
+    made = {}
+    for name, features in (("windows", windows()), ("tight", tight())):
+        compile_bundle(features=features, output=folder / f"{name}.qt")
+        made[name] = Specimen(folder / f"{name}.qt", features, None, None)
+
+    features, policy = deciding(), folder / "policy.toml"
+    policy.write_text(POLICY)
+    model = trained_model(features)
+    compile_bundle(features=features, model=model, policy=policy, output=folder / "deciding.qt")
+    made["deciding"] = Specimen(folder / "deciding.qt", features, load_model(model).ensemble, Policy.from_toml(policy))
+    return made
+
+
+@pytest.fixture(scope="session")
+def new_pair(specimens: dict[str, Specimen]) -> Callable[[str], Pair]:
+    """Makes a fresh pair of engines over the bundle of that name."""
+    return lambda name: Pair(specimens[name])
+
+
+def trained_model(features: qt.FeatureSet) -> Any:
+    """A small XGBoost classifier with splits on every feature, fitted to noise over the ranges that the tests use."""
+    xgboost = pytest.importorskip("xgboost", reason="the model of the test bundle is an XGBoost one")
+    rng = np.random.default_rng(7)
+    rows = rng.normal(0.0, 3.0, (2_000, len(features)))
+    rows[:, features.names.index("at")] = rng.integers(0, 30_000_000, len(rows))
+    rows[:, features.names.index("amount")] = rng.exponential(50.0, len(rows))
+    rows[rng.random(rows.shape) < 0.2] = np.nan
+    labels = rng.random(len(rows)) < 1.0 / (1.0 + np.exp(-np.nansum(rows[:, 2:], axis=1) / 10.0))
+    model = xgboost.XGBClassifier(n_estimators=30, max_depth=4, n_jobs=1, random_state=7)
+    return model.fit(rows, labels)

@@ -1,0 +1,166 @@
+"""Durations, kernels, aggregates and feature sets: how a wrong declaration is refused, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import quickthorn as qt
+from quickthorn.errors import FeatureError
+from quickthorn.features.declare import Aggregate
+from quickthorn.features.durations import LONGEST_US, duration_us
+
+
+class Payment(qt.Event):
+    event_id: qt.Id
+    at: qt.EventTime
+    customer: qt.Entity
+    amount: qt.Money
+    risk: qt.Number | None
+    foreign: qt.Boolean | None
+    channel: qt.Category = qt.field(values=("web", "app"))
+    country: qt.Category | None
+    note: qt.Text | None
+
+
+@qt.kernel
+def ratio(amount, usual):  # type: ignore[no-untyped-def]
+    return amount / usual
+
+
+def refusal(declare: Callable[[], object]) -> str:
+    with pytest.raises(FeatureError) as caught:
+        declare()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "us"),
+    [
+        ("0s", 0),
+        ("1us", 1),
+        ("2ms", 2_000),
+        ("3s", 3_000_000),
+        ("15m", 900_000_000),
+        ("2h", 7_200_000_000),
+        ("7d", 604_800_000_000),
+        ("1w", 604_800_000_000),
+        (timedelta(days=1, microseconds=1), 86_400_000_001),
+        ("36600d", LONGEST_US),
+    ],
+)
+def test_durations(written: str | timedelta, us: int) -> None:
+    assert duration_us(written, "over") == us
+
+
+@pytest.mark.parametrize("written", ["", "d", "1", "1x", "1.5d", "-1d", " 1d", "1D", "1d1h", 5, None, "1234567890s"])
+def test_what_is_not_a_duration_is_refused(written: Any) -> None:
+    message = refusal(lambda: duration_us(written, "count(over=)"))
+    assert message == f'count(over=): expected a duration such as "15m", found {written!r}'
+
+
+@pytest.mark.parametrize("written", ["36601d", timedelta(microseconds=-1), timedelta.max])
+def test_a_duration_beyond_a_century_or_below_nothing_is_refused(written: Any) -> None:
+    assert refusal(lambda: duration_us(written, "over")).startswith(
+        "over: expected a duration from 0 to 100 years, found "
+    )
+
+
+def test_an_aggregate_needs_an_entity_and_a_field_it_can_add() -> None:
+    wrong: Any
+    for wrong in (Payment.amount, "customer", None):
+        message = refusal(lambda by=wrong: qt.count(by=by, over="1d"))  # type: ignore[misc]
+        assert message == f"count(by=): expected an Entity field of the event class, found {wrong!r}"
+    for wrong in (Payment.customer, Payment.channel, Payment.at, Payment.note, "amount", 5):
+        message = refusal(lambda field=wrong: qt.mean(field, by=Payment.customer, over="1d"))  # type: ignore[misc]
+        assert message == f"mean: expected a Money, Number or Boolean field, found {wrong!r}"
+
+
+def test_a_window_is_longer_than_nothing_and_a_delayed_one_never_holds_the_current_event() -> None:
+    by = Payment.customer
+    assert refusal(lambda: qt.count(by=by, over="0s")).startswith("count(over=): expected a window longer than 0")
+    assert refusal(lambda: qt.sum(Payment.risk, by=by, over="yes")).startswith("sum(over=): expected a duration")
+    assert refusal(lambda: qt.count(by=by, over="1d", delay="-1d")).startswith("count(delay=): expected a duration")
+    message = refusal(lambda: qt.count(by=by, over="1d", delay="1d", include_current=True))
+    assert message.startswith("count: include_current with delay='1d'")
+
+
+def test_an_aggregate_says_what_it_is() -> None:
+    made = qt.sum(Payment.foreign, by=Payment.customer, over="1m", delay=timedelta(seconds=1))
+    assert made == Aggregate("sum", Payment.foreign, Payment.customer, 60_000_000, 1_000_000, False)
+
+
+def test_a_kernel_is_a_function_of_plain_arguments() -> None:
+    assert refusal(lambda: qt.kernel(len)) == "@kernel: expected a Python function, found builtin_function_or_method"
+
+    def with_default(a: float, b: float = 1.0) -> float:
+        return a + b
+
+    def with_many(*rest: float) -> float:
+        return rest[0]
+
+    def with_keyword(a: float, *, b: float) -> float:
+        return a + b
+
+    for function, parameter in ((with_default, "b"), (with_many, "*rest"), (with_keyword, "b")):
+        message = refusal(lambda function=function: qt.kernel(function))  # type: ignore[misc]
+        assert message.startswith(f"kernel {function.__name__} ({__file__}:")
+        assert f"expected plain arguments, found {parameter}" in message
+
+
+def test_a_kernel_takes_as_many_arguments_as_its_function_and_only_what_has_a_value() -> None:
+    assert refusal(lambda: ratio(Payment.amount)) == "kernel ratio: expected 2 arguments, found 1"
+    for wrong in ("amount", True, None, Payment):
+        message = refusal(lambda wrong=wrong: ratio(Payment.amount, wrong))  # type: ignore[misc]
+        assert message == f"kernel ratio: expected a field, a feature, an aggregate or a number, found {wrong!r}"
+
+
+def test_a_feature_set_is_over_an_event_class_with_limits_in_range() -> None:
+    for wrong in (qt.Event, dict, Payment.schema, None):
+        assert refusal(lambda event=wrong: qt.FeatureSet(event)).startswith(  # type: ignore[misc]
+            "FeatureSet: expected an event class, found "
+        )
+    for option, wrong_value in (
+        ("row_limit", 0),
+        ("row_limit", 2**20 + 1),
+        ("row_limit", True),
+        ("remembered_ids", -1),
+        ("remembered_ids", 2**26 + 1),
+        ("remembered_ids", 1.5),
+    ):
+        options: dict[str, Any] = {option: wrong_value}
+        message = refusal(lambda options=options: qt.FeatureSet(Payment, **options))  # type: ignore[misc]
+        assert message.startswith(f"FeatureSet({option}=): expected 1 to ")
+        assert message.endswith(f"found {wrong_value!r}")
+    assert refusal(lambda: qt.FeatureSet(Payment, lateness="soon")).startswith("FeatureSet(lateness=): expected a dur")
+
+
+def test_feature_names_keep_their_order_and_are_given_once() -> None:
+    features = qt.FeatureSet(Payment)
+    features["b"] = Payment.amount
+    features["a"] = qt.count(by=Payment.customer, over="1d")
+    assert features.names == tuple(features) == ("b", "a")
+    assert len(features) == 2
+    assert refusal(lambda: features.__setitem__("b", Payment.risk)) == "features['b']: declared twice"
+    assert refusal(lambda: features.__setitem__("", Payment.risk)) == "features['']: expected a non-empty name"
+    assert refusal(lambda: features.expression("c")).startswith("features['c']: expected a declared feature")
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (Payment.event_id, "expected a numeric field, found the id Payment.event_id"),
+        (Payment.customer, "expected a numeric field, found the entity Payment.customer"),
+        (Payment.note, "expected a numeric field, found the text Payment.note"),
+        (Payment.country, "Payment.country needs field(values=(...)) before it can be a feature"),
+        ("amount", "expected a field, a feature, an aggregate or a number, found 'amount'"),
+        (True, "expected a field, a feature, an aggregate or a number, found True"),
+    ],
+)
+def test_what_cannot_be_a_feature_is_refused_by_feature_and_field(value: object, sentence: str) -> None:
+    features = qt.FeatureSet(Payment)
+    assert refusal(lambda: features.__setitem__("some", value)) == f"features['some']: {sentence}"
+    assert len(features) == 0
