@@ -83,12 +83,12 @@ PyObject* engine_read_features(PyObject* self, PyObject* const* arguments, Py_ss
 PyObject* engine_counters(PyObject* self, PyObject*) {
     const Engine& engine = body_of(self).engine();
     const Counters counters = engine.counters();
-    return Py_BuildValue(
-        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "decided", counters.decided, "scored", counters.scored,
-        "observed", counters.observed, "invalid", counters.invalid, "duplicates", counters.duplicates, "late_in_place",
-        counters.late_in_place, "late_left_out", counters.late_left_out, "over_row_limit", counters.over_row_limit,
-        "out_of_space", counters.out_of_space, "keys", engine.keys(), "history_bytes",
-        static_cast<unsigned long long>(engine.history_bytes_used()));
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "decided", counters.decided, "scored",
+                         counters.scored, "observed", counters.observed, "invalid", counters.invalid, "duplicates",
+                         counters.duplicates, "late_in_place", counters.late_in_place, "late_left_out",
+                         counters.late_left_out, "over_row_limit", counters.over_row_limit, "out_of_space",
+                         counters.out_of_space, "keys", engine.keys(), "history_bytes",
+                         static_cast<unsigned long long>(engine.history_bytes_used()));
 }
 
 PyObject* engine_new(PyTypeObject* type, PyObject* arguments, PyObject* keywords) {
@@ -193,10 +193,9 @@ PyObject* EngineBody::decision(const Verdict& verdict) {
 PyObject* EngineBody::invalid_decision(const std::string& message) {
     const Ref text(PyUnicode_FromStringAndSize(message.data(), static_cast<Py_ssize_t>(message.size())));
     if (!text) return nullptr;
-    return make_decision(decision_type_,
-                         {outcome_texts_[static_cast<std::size_t>(parts_.policy.invalid)].get(),
-                          status_texts_[static_cast<std::size_t>(Status::invalid)].get(), bundle_text_.get(),
-                          text.get(), Py_NAN, Py_NAN});
+    return make_decision(decision_type_, {outcome_texts_[static_cast<std::size_t>(parts_.policy.invalid)].get(),
+                                          status_texts_[static_cast<std::size_t>(Status::invalid)].get(),
+                                          bundle_text_.get(), text.get(), Py_NAN, Py_NAN});
 }
 
 PyTypeObject* make_engine_type(PyTypeObject* decision_type) {

@@ -59,18 +59,21 @@ EngineParts parts_from(PyObject* keywords) {
     const auto given = py::reinterpret_borrow<py::dict>(keywords);
     EngineParts parts;
     const auto image = given["library"].cast<py::buffer>().request();
-    parts.library = std::make_unique<Library>(std::span(
-        static_cast<const std::byte*>(image.ptr), static_cast<std::size_t>(image.size * image.itemsize)));
+    parts.library = std::make_unique<Library>(
+        std::span(static_cast<const std::byte*>(image.ptr), static_cast<std::size_t>(image.size * image.itemsize)));
 
     std::vector<FieldSpec> fields;
-    for (const py::handle field : given["fields"].cast<py::sequence>()) fields.push_back(field_from(field.cast<py::dict>()));
-    parts.schema = std::make_unique<EventSchema>(std::move(fields), hash_key_from(given["hash_key"].cast<std::string>()));
+    for (const py::handle field : given["fields"].cast<py::sequence>())
+        fields.push_back(field_from(field.cast<py::dict>()));
+    parts.schema =
+        std::make_unique<EventSchema>(std::move(fields), hash_key_from(given["hash_key"].cast<std::string>()));
 
     parts.calibration.link = numbered<Link>(given["link"].cast<std::string>(), link_names, "an unknown link");
     parts.calibration.scale = given["link_scale"].cast<double>();
     parts.policy.review = given["review"].cast<double>();
     parts.policy.decline = given["decline"].cast<double>();
-    parts.policy.invalid = numbered<Outcome>(given["fallback"].cast<std::string>(), outcome_names, "an unknown outcome");
+    parts.policy.invalid =
+        numbered<Outcome>(given["fallback"].cast<std::string>(), outcome_names, "an unknown outcome");
     parts.limits = limits_from(given["limits"].cast<py::dict>());
     parts.bundle_id = given["bundle_id"].cast<std::string>();
     parts.raise_errors = given["raise_errors"].cast<bool>();

@@ -11,7 +11,8 @@ namespace {
 template <class T>
 T value_at(const ArrowArray& array, std::size_t buffer, std::int64_t index) {
     T value;
-    std::memcpy(&value, static_cast<const char*>(array.buffers[buffer]) + index * std::int64_t{sizeof(T)}, sizeof value);
+    std::memcpy(&value, static_cast<const char*>(array.buffers[buffer]) + index * std::int64_t{sizeof(T)},
+                sizeof value);
     return value;
 }
 

@@ -75,8 +75,7 @@ bool takes(const FieldSpec& field, ArrowType type) {
     switch (field.kind) {
         case FieldKind::id:
         case FieldKind::entity: return is_text(type) || is_integer(type);
-        case FieldKind::event_time:
-            return type == ArrowType::timestamp || type == ArrowType::int64 || is_text(type);
+        case FieldKind::event_time: return type == ArrowType::timestamp || type == ArrowType::int64 || is_text(type);
         case FieldKind::money:
             if (is_integer(type)) return true;
             return !field.minor_units && (type == ArrowType::float64 || is_text(type) || type == ArrowType::decimal128);
@@ -136,7 +135,10 @@ Fault set_decimal(std::int64_t value, int scale, std::size_t field, EventRow& ev
 }  // namespace
 
 ArrowEvents::ArrowEvents(const EventSchema& schema, const ArrowSchema& columns)
-    : schema_(schema), columns_(schema.size()), places_(schema.size(), -1), child_count_(columns.n_children) {
+    : schema_(schema),
+      columns_(schema.size()),
+      places_(schema.size(), -1),
+      child_count_(columns.n_children) {
     if (columns.format == nullptr || std::string_view(columns.format) != "+s") {
         throw ArrowError("events: expected an Arrow table or record batch, found data without columns");
     }

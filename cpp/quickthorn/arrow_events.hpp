@@ -82,8 +82,8 @@ private:
     Fault read_field(const ArrowColumn& column, std::int64_t row, std::size_t field, EventRow& event) const;
 
     const EventSchema& schema_;
-    std::vector<ArrowColumn> columns_;     // one per field
-    std::vector<std::int64_t> places_;     // of each field's column among the batch's children, −1 when absent
+    std::vector<ArrowColumn> columns_;  // one per field
+    std::vector<std::int64_t> places_;  // of each field's column among the batch's children, −1 when absent
     std::int64_t child_count_ = 0;
     std::int64_t length_ = 0;
     std::int64_t batch_offset_ = 0;

@@ -27,13 +27,13 @@ struct BatchFault {
 
 // One entry per event, in the events' order; what a pass does not compute stays empty.
 struct BatchResult {
-    std::vector<double> scores;           // NaN where invalid
-    std::vector<double> margins;          // NaN where invalid
-    std::vector<std::uint8_t> outcomes;   // Outcome
-    std::vector<std::uint8_t> statuses;   // Status
-    std::vector<std::int64_t> times_us;   // event times of a replay, 0 where invalid
-    std::vector<double> vectors;          // feature_count per event, NaN where invalid
-    std::vector<BatchFault> faults;       // one per invalid event
+    std::vector<double> scores;          // NaN where invalid
+    std::vector<double> margins;         // NaN where invalid
+    std::vector<std::uint8_t> outcomes;  // Outcome
+    std::vector<std::uint8_t> statuses;  // Status
+    std::vector<std::int64_t> times_us;  // event times of a replay, 0 where invalid
+    std::vector<double> vectors;         // feature_count per event, NaN where invalid
+    std::vector<BatchFault> faults;      // one per invalid event
 };
 
 // Runs every event of the opened Arrow batch and appends to the result. Needs no lock held and no interpreter.

@@ -33,7 +33,9 @@ struct Policy {
 
     Outcome outcome(double score) const {
         if (score >= decline) return Outcome::decline;
-        return score >= review ? Outcome::review : Outcome::approve;
+        if (score >= review) return Outcome::review;
+        // A score that is not a number fails both comparisons, and must not be approved for that.
+        return std::isnan(score) ? invalid : Outcome::approve;
     }
 };
 

@@ -10,9 +10,9 @@
 namespace quickthorn {
 
 struct HistoryLimits {
-    std::uint32_t max_keys = 1u << 24;      // entities kept per group
-    std::uint32_t row_limit = 65'536;       // rows kept per entity
-    std::int64_t lateness_us = 0;           // how far behind an entity's newest row a row may still be put in place
+    std::uint32_t max_keys = 1u << 24;  // entities kept per group
+    std::uint32_t row_limit = 65'536;   // rows kept per entity
+    std::int64_t lateness_us = 0;       // how far behind an entity's newest row a row may still be put in place
 };
 
 enum class Stored : std::uint8_t {
@@ -43,8 +43,7 @@ public:
     }
 
     // Writes the group's values as of `now_us`; `entity` is null for one never seen.
-    void read(KeyRecord* entity, std::int64_t now_us, bool with_current, const quickthorn_slot* slots,
-              double* values);
+    void read(KeyRecord* entity, std::int64_t now_us, bool with_current, const quickthorn_slot* slots, double* values);
 
     // Stores one row; `entity` is what find() returned for the hash.
     Stored store(const Hash128& hash, KeyRecord* entity, std::int64_t event_us, const quickthorn_slot* slots);

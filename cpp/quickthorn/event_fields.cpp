@@ -49,7 +49,10 @@ std::string FieldSpec::expected(Fault fault) const {
 }
 
 EventSchema::EventSchema(std::vector<FieldSpec> fields, const HashKey& key)
-    : fields_(std::move(fields)), codes_(fields_.size()), scale_factor_(fields_.size(), 1), key_(key) {
+    : fields_(std::move(fields)),
+      codes_(fields_.size()),
+      scale_factor_(fields_.size(), 1),
+      key_(key) {
     for (std::uint32_t index = 0; index < fields_.size(); ++index) {
         const FieldSpec& field = fields_[index];
         if (field.kind == FieldKind::id) id_slot_ = index;
@@ -65,9 +68,7 @@ double EventSchema::category_code(std::size_t field, std::string_view value) con
     return found == codes_[field].end() ? unknown_category : found->second;
 }
 
-void EventRow::put_real(std::size_t field, double value) {
-    slots_[field] = std::bit_cast<quickthorn_slot>(value);
-}
+void EventRow::put_real(std::size_t field, double value) { slots_[field] = std::bit_cast<quickthorn_slot>(value); }
 
 Fault EventRow::set_missing(std::size_t field) {
     const FieldSpec& spec = schema_[field];

@@ -126,8 +126,7 @@ Fault parse_time(std::string_view text, std::int64_t& time_us) {
     if (!scan.ok || !scan.rest.empty()) return Fault::not_a_time;
     if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month)) return Fault::not_a_time;
     if (hour > 23 || minute > 59 || second > 59) return Fault::not_a_time;
-    const std::int64_t seconds =
-        days_from_civil(year, month, day) * 86'400 + hour * 3'600 + minute * 60 + second;
+    const std::int64_t seconds = days_from_civil(year, month, day) * 86'400 + hour * 3'600 + minute * 60 + second;
     time_us = seconds * 1'000'000 + fraction_us - zone_us;
     return Fault::none;
 }

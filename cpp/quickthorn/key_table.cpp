@@ -16,7 +16,8 @@ std::size_t KeyTable::bytes(std::uint32_t max_keys, std::uint32_t window_bytes) 
 }
 
 KeyTable::KeyTable(Region& region, std::uint32_t max_keys, std::uint32_t window_bytes)
-    : stride_(record_stride(window_bytes)), max_keys_(max_keys) {
+    : stride_(record_stride(window_bytes)),
+      max_keys_(max_keys) {
     const std::size_t most_buckets = std::max(max_keys, first_buckets);
     heads_ = region.at<std::uint32_t>(region.carve(sizeof(std::uint32_t) * most_buckets));
     records_ = region.at<std::byte>(region.carve(stride_ * max_keys));

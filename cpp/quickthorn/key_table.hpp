@@ -11,12 +11,12 @@ namespace quickthorn {
 // What is kept per entity, followed in memory by the group's window state.
 struct KeyRecord {
     Hash128 hash;
-    Region::Offset rows;      // the ring block, meaningless while capacity is 0
-    std::int64_t first;       // position of the oldest row kept
-    std::int64_t last;        // one past the newest
-    std::int64_t newest_us;   // largest event time stored
-    std::uint32_t next;       // next record of the same bucket, 0 at the end
-    std::uint32_t capacity;   // rows the block holds, a power of two or 0
+    Region::Offset rows;     // the ring block, meaningless while capacity is 0
+    std::int64_t first;      // position of the oldest row kept
+    std::int64_t last;       // one past the newest
+    std::int64_t newest_us;  // largest event time stored
+    std::uint32_t next;      // next record of the same bucket, 0 at the end
+    std::uint32_t capacity;  // rows the block holds, a power of two or 0
 
     void* windows() { return this + 1; }
 };
@@ -51,9 +51,7 @@ private:
         return wide < buckets_ ? wide : low & (level_ - 1);
     }
 
-    KeyRecord* record(std::uint32_t number) {
-        return reinterpret_cast<KeyRecord*>(records_ + (number - 1) * stride_);
-    }
+    KeyRecord* record(std::uint32_t number) { return reinterpret_cast<KeyRecord*>(records_ + (number - 1) * stride_); }
 
     void split_one_bucket();
 

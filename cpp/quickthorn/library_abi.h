@@ -1,8 +1,9 @@
 /* The one C structure through which the engine sees a bundle's compiled library.
  *
- * A bundle's shared library exports a single object, `quickthorn_library_entry`, of type quickthorn_library. Everything in it is constant.
- * Feature functions are Numba kernels lowered ahead of time; the forest functions come from Quickthorn's own emitter.
- * None of them allocates, locks or keeps state of its own: all memory belongs to the engine and is passed in.
+ * A bundle's shared library exports a single object, `quickthorn_library_entry`, of type quickthorn_library. Everything
+ * in it is constant. Feature functions are Numba kernels lowered ahead of time; the forest functions come from
+ * Quickthorn's own emitter. None of them allocates, locks or keeps state of its own: all memory belongs to the engine
+ * and is passed in.
  */
 #ifndef QUICKTHORN_LIBRARY_ABI_H
 #define QUICKTHORN_LIBRARY_ABI_H
@@ -30,7 +31,8 @@ typedef int64_t quickthorn_slot;
 /* Brings the windows to `now_us` and writes the group's values to values[value_first .. value_first + value_count).
  * `with_current` is 1 when aggregates declared with include_current are to count the event in `slots`, else 0. */
 typedef void (*quickthorn_read_function)(void* windows, const void* rows, int64_t mask, int64_t first, int64_t last,
-                                int64_t now_us, int64_t with_current, const quickthorn_slot* slots, double* values);
+                                         int64_t now_us, int64_t with_current, const quickthorn_slot* slots,
+                                         double* values);
 
 /* Tells the windows that a late row was put in at `position`, the rows from there on having moved up by one.
  * Not called for a row appended at the end. */

@@ -17,12 +17,10 @@ std::size_t round_up(std::size_t bytes, std::size_t unit) { return (bytes + unit
 
 Region::Region(std::size_t bytes) : bytes_(round_up(bytes, 4096)) {
     // No reserve: the limits are generous and most deployments touch a small part of them.
-    void* mapped =
-        mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* mapped = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped == MAP_FAILED) {
-        throw RegionError("state: expected to reserve " + std::to_string(bytes_) +
-                          " bytes of address space, found: " + std::strerror(errno) +
-                          "; lower max_keys or max_history_bytes");
+        throw RegionError("state: expected to reserve " + std::to_string(bytes_) + " bytes of address space, found: " +
+                          std::strerror(errno) + "; lower max_keys or max_history_bytes");
     }
     base_ = static_cast<std::byte*>(mapped);
 }

@@ -25,7 +25,8 @@ struct Mirror {
         if (row.at_us < newest_us - limits.lateness_us) return Stored::too_late;
         const bool in_order = row.at_us >= newest_us;
         newest_us = std::max(newest_us, row.at_us);
-        std::erase_if(rows, [&](const Row& old) { return old.at_us <= newest_us - plain::day_us - limits.lateness_us; });
+        std::erase_if(rows,
+                      [&](const Row& old) { return old.at_us <= newest_us - plain::day_us - limits.lateness_us; });
         const bool full = rows.size() == limits.row_limit;
         if (full && row.at_us < rows.front().at_us) return Stored::over_limit;
         if (full) rows.erase(rows.begin());

@@ -77,11 +77,11 @@ def windows() -> qt.FeatureSet:
 
 
 def tight() -> qt.FeatureSet:
-    """Rings of four rows and a memory of three ids: everything is soon full."""
-    features = qt.FeatureSet(Payment, lateness="3s", row_limit=4, remembered_ids=3)
+    """Rings of three rows and a memory of three ids: everything is soon full."""
+    features = qt.FeatureSet(Payment, lateness="3s", row_limit=3, remembered_ids=3)
     features["count"] = qt.count(by=Payment.customer, over="10s", include_current=True)
     features["total"] = qt.sum(Payment.amount, by=Payment.customer, over="5s")
-    features["risk"] = qt.mean(Payment.risk, by=Payment.customer, over="10s", delay="1s")
+    features["risk"] = qt.mean(Payment.risk, by=Payment.customer, over="10s", delay="2s")
     features["terminal_share"] = qt.mean(Payment.present, by=Payment.terminal, over="10s")
     return features
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from decimal import Decimal
@@ -60,9 +61,10 @@ def optional(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 def histories(draw: st.DrawFn) -> list[tuple[str, dict[str, Any]]]:
     """Operations over a stream of events: mostly fresh ids and rising times, with retries, late and wrong ones."""
     at = draw(st.sampled_from(START_US))
+    customers = draw(st.sampled_from([["c"], ["c", "d"], ["c", "d", 7, "7", -7, 2**80]]))
     fields = st.fixed_dictionaries(
         {
-            "customer": st.sampled_from(["c", "d", 7, "7", -7, 2**80]),
+            "customer": st.sampled_from(customers),
             "amount": amounts,
             "distance": numbers,
             "present": st.booleans(),
@@ -106,6 +108,27 @@ def test_any_history_gives_what_the_specification_gives(
     for operation, event in history:
         # Only a decision or an observation updates; a bundle of features alone cannot decide.
         pair.tell("observe" if operation == "decide" and not pair.decides else operation, event)
+
+
+def test_every_short_history_of_a_full_ring(new_pair: Callable[[str], Any]) -> None:
+    """Ties, late rows and rows that are just out of reach, in every order of five, over a ring of three."""
+    pair = new_pair("tight")
+    # 15 s is the lateness and the longest delay and window together: exactly there a row leaves the ring for good.
+    steps_us = (0, S, -S, -3 * S, 15 * S)
+    for history, steps in enumerate(itertools.product(steps_us, repeat=5)):
+        at = 0
+        for number, step_us in enumerate(steps):
+            at += step_us
+            event = {
+                "event_id": f"{history}-{number}",
+                "at": at,
+                "customer": history,
+                "amount": 2**number,  # every set of rows has a sum of its own
+                "distance": 0,
+                "present": False,
+                "channel": "web",
+            }
+            pair.tell("observe", event)
 
 
 def test_a_long_history_of_one_key_keeps_its_sums(new_pair: Callable[[str], Any]) -> None:

@@ -87,7 +87,7 @@ def test_the_object_exports_the_abi_and_needs_libm_only(tmp_path: Path) -> None:
     }
     assert {name for name, kind in kinds.items() if kind == "U"} == {"fmod", "pow"}
     # Constants and code only: a library of features keeps no state of its own.
-    assert {kind for kind in kinds.values()} <= {"T", "t", "r", "U"}
+    assert set(kinds.values()) <= {"T", "t", "r", "U"}
 
 
 def test_the_object_is_relocatable_position_independent_elf() -> None:
@@ -117,7 +117,12 @@ def test_the_same_features_give_the_same_bytes_in_any_process() -> None:
     for seed, arguments in (("1", []), ("2", ["warm"])):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         run = subprocess.run(
-            [sys.executable, "-", *arguments], input=PROGRAM, env=environment, check=True, capture_output=True, text=True
+            [sys.executable, "-", *arguments],
+            input=PROGRAM,
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
         )
         digests.add(run.stdout.strip())
     assert len(digests) == 1

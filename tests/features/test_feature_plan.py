@@ -116,7 +116,7 @@ def test_aggregates_share_windows_and_columns_and_lie_side_by_side_per_group() -
     assert terminal.window_bytes == 16 + 32
     assert (customer.value_first, len(customer.values), terminal.value_first) == (0, 5, 5)
     assert customer.horizon_us == 7 * 86_400_000_000
-    assert plan(features).outputs == tuple(ValueOperand(index) for index in (0, 5, 1, 2, 3, 0)) + (StepOperand(0),)
+    assert plan(features).outputs == (*map(ValueOperand, (0, 5, 1, 2, 3, 0)), StepOperand(0))
 
 
 def test_a_cycle_is_refused_by_its_path() -> None:

@@ -158,7 +158,7 @@ def test_a_kernel_may_call_functions_that_numba_compiled() -> None:
 def test_an_unknown_target_is_refused() -> None:
     features = qt.FeatureSet(Payment)
     features["amount"] = Payment.amount
-    with pytest.raises(FeatureError, match="target CPU: expected one of host, x86-64-v2.*found 'pentium'"):
+    with pytest.raises(FeatureError, match=r"target CPU: expected one of host, x86-64-v2.*found 'pentium'"):
         lower(plan(features), "pentium")
 
 

@@ -113,7 +113,9 @@ payments = st.fixed_dictionaries(
 )
 # Steps of time: ties, small steps, the exact widths of windows, gaps that empty them, and steps back.
 steps = st.one_of(st.integers(0, 3), st.sampled_from([10, 15, 35, 40, 200]), st.integers(-45, -1))
-operations = st.lists(st.tuples(st.sampled_from(["decide", "score", "observe", "release"]), steps, payments), max_size=60)
+operations = st.lists(
+    st.tuples(st.sampled_from(["decide", "score", "observe", "release"]), steps, payments), max_size=60
+)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -174,7 +176,9 @@ def test_a_huge_value_leaves_nothing_behind_when_it_leaves_the_window(native: An
     history.insert(30, **values_of(risk=1e-3))
     risk_sum(native, history, 30)
     history.insert(31, **values_of(risk=2e-3))
-    assert risk_sum(native, history, 31) == pytest.approx(math.fsum([*passing, 3e-3]) if passing[0] < 1e308 else math.inf)
+    assert risk_sum(native, history, 31) == pytest.approx(
+        math.fsum([*passing, 3e-3]) if passing[0] < 1e308 else math.inf
+    )
     assert risk_sum(native, history, 45) == pytest.approx(3e-3, rel=RELATIVE)
 
 

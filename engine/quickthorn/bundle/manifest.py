@@ -106,7 +106,7 @@ class ForestSummary(_Record, frozen=True, kw_only=True):
 
 
 class PolicySummary(_Record, frozen=True, kw_only=True):
-    """The policy as the engine applies it; the member ``policy.toml`` is the text it was read from."""
+    """The policy as the engine applies it; the member ``policy.toml`` is the same as a policy file."""
 
     review: float
     decline: float

@@ -117,22 +117,10 @@ def _forest(features: FeatureSet, model: object, policy: str | os.PathLike[str] 
     from quickthorn.compiling.golden import golden_vectors
     from quickthorn.forest.importing import load_model
 
-    if isinstance(policy, Policy):
-        text, read = _toml(policy), policy
-    else:
-        read = Policy.from_toml(policy)
-        text = Path(policy).read_bytes()
+    read = policy if isinstance(policy, Policy) else Policy.from_toml(policy)
     loaded = load_model(model).with_features(features.names)
     read.check(loaded.ensemble.link)
-    return _Forest(loaded, read, text, golden_vectors(loaded))
-
-
-def _toml(policy: Policy) -> bytes:
-    text = (
-        f"[thresholds]\nreview = {policy.review!r}\ndecline = {policy.decline!r}\n\n"
-        f'[fallback]\ninvalid = "{policy.fallback}"\n'
-    )
-    return text.encode()
+    return _Forest(loaded, read, read.as_toml().encode(), golden_vectors(loaded))
 
 
 def _assemble(

@@ -91,6 +91,13 @@ class Policy:
         thresholds, fallback = (_table(document, name, origin) for name in _TABLES)
         return cls(thresholds["review"], thresholds["decline"], fallback["invalid"], origin)
 
+    def as_toml(self) -> str:
+        """The policy as the text of a policy file; what ``from_toml`` reads from it is equal to this policy."""
+        return (
+            f"[thresholds]\nreview = {self.review!r}\ndecline = {self.decline!r}\n\n"
+            f'[fallback]\ninvalid = "{self.fallback}"\n'
+        )
+
     def check(self, link: Link) -> None:
         """Raise PolicyError where a threshold lies outside the range of scores that ``link`` gives.
 

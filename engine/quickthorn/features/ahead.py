@@ -41,7 +41,7 @@ def _placeholder(library: Any, description: Any, environment: Any) -> Any:
     )
 
 
-class AheadOfTime(Dispatcher):  # type: ignore[misc]
+class AheadOfTime(Dispatcher):
     """A Python function that other kernels can call and that is only ever lowered, never run."""
 
     targetdescr = _AheadOfTimeTarget("cpu")

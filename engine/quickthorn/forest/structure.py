@@ -35,7 +35,7 @@ class FlatTrees:
 def flatten_trees(
     first_node: npt.NDArray[np.int64], left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], where: str
 ) -> FlatTrees:
-    """Number the nodes that the roots reach, splits apart from leaves.
+    """Number the nodes that the roots reach, splits apart from leaves; only leaves may be out of reach.
 
     `first_node` is int64 [trees + 1]: tree i owns the nodes first_node[i] .. first_node[i + 1] - 1 and is rooted at the
     first. `left` and `right` are int64 [nodes], numbered within the tree, -1 in both at a leaf. Raises ModelError
@@ -63,6 +63,9 @@ def flatten_trees(
             raise ModelError(f"{where}: a tree is deeper than {MAX_DEPTH} levels; expected at most that")
         depth[frontier] = level
 
+    lost = is_split & (depth < 0)
+    if lost.any():
+        raise ModelError(f"{where}: tree {owner[int(np.argmax(lost))]} has a split that its root does not reach")
     node = np.arange(len(owner))
     order = np.lexsort((node, depth, owner))
     order = order[depth[order] >= 0]

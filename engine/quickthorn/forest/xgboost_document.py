@@ -72,14 +72,14 @@ class XGBoostDocument:
         """The model written anew, of checked members alone.
 
         Names, attributes and the dictionary of categories are left out: no prediction from numbers depends on them,
-        and Treelite refuses the dictionary. Parallel trees of one round become rounds, which adds them in the same order.
+        and Treelite refuses the dictionary. Parallel trees of one round become rounds, added in the same order.
         """
         count = len(self.trees)
         model = {
             "cats": {"enc": [], "feature_segments": np.empty(0, np.int32), "sorted_idx": np.empty(0, np.int32)},
             "gbtree_model_param": {"num_parallel_tree": "1", "num_trees": str(count)},
-            "iteration_indptr": np.arange(count + 1, dtype=np.int32),
-            "tree_info": np.zeros(count, np.int32),
+            "iteration_indptr": list(range(count + 1)),
+            "tree_info": [0] * count,
             "trees": [tree.document(index, self.feature_count) for index, tree in enumerate(self.trees)],
         }
         learner = {

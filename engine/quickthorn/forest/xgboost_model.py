@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -45,12 +48,9 @@ def read_estimator(estimator: Any, where: str, *, category_codes: bool) -> tuple
 
 def read_booster(booster: Any, where: str, *, category_codes: bool) -> tuple[Ensemble, XGBoostSource]:
     """The forest of a Booster: all its trees, as its own predict uses them."""
-    xgboost = import_library("xgboost", _PURPOSE)
-    try:
+    with _refusals(where):
         # UBJSON, because it holds the float32 values themselves where JSON holds decimal text.
         raw = bytes(booster.save_raw("ubj"))
-    except xgboost.core.XGBoostError as error:
-        raise ModelError(f"{where}: XGBoost cannot save the model: {_first_line(error)}") from None
     ensemble = _read(read_document(raw, where), where, category_codes)
     return ensemble, XGBoostSource(booster, ensemble)
 
@@ -155,11 +155,8 @@ def _load(document: XGBoostDocument, where: str) -> Any:
     """The checked document as an XGBoost Booster."""
     xgboost = import_library("xgboost", _PURPOSE)
     booster = xgboost.Booster()
-    try:
-        with xgboost.config_context(verbosity=0):
-            booster.load_model(bytearray(document.ubjson()))
-    except xgboost.core.XGBoostError as error:
-        raise ModelError(f"{where}: XGBoost refuses the model: {_first_line(error)}") from None
+    with _refusals(where), xgboost.config_context(verbosity=0):
+        booster.load_model(bytearray(document.ubjson()))
     return booster
 
 
@@ -169,8 +166,19 @@ def _base_margin(document: XGBoostDocument, where: str) -> float:
     base_score has several spellings, and its way to a margin is float32 arithmetic that differs between objectives.
     """
     row = np.zeros((1, document.feature_count), np.float32)
-    margin = _load(document.bare(), where).inplace_predict(row, predict_type="margin")
-    return float(np.asarray(margin).reshape(-1)[0])
+    booster = _load(document.bare(), where)
+    with _refusals(where):
+        return float(np.asarray(booster.inplace_predict(row, predict_type="margin")).reshape(-1)[0])
+
+
+@contextmanager
+def _refusals(where: str) -> Iterator[None]:
+    """XGBoost's own errors as ModelErrors."""
+    xgboost = import_library("xgboost", _PURPOSE)
+    try:
+        yield
+    except xgboost.core.XGBoostError as error:
+        raise ModelError(f"{where}: XGBoost refuses the model: {_first_line(error)}") from None
 
 
 class XGBoostSource:
@@ -224,5 +232,6 @@ def _rounded(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
 
 
 def _first_line(error: BaseException) -> str:
-    """A library's message without its stack trace."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """A library's message without the time, the place in its source, and the stack trace."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return re.sub(r"^\[[0-9:]+\] \S+:[0-9]+: ", "", line)

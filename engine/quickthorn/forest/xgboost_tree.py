@@ -197,9 +197,10 @@ def _singles(values: Any, where: str) -> npt.NDArray[np.float32]:
     """Numbers as the float32 nearest to what is written."""
     if isinstance(values, np.ndarray) and values.dtype == np.float32:
         return values
-    if not isinstance(values, list) or not all(type(value) in (DecimalText, int) for value in values):
+    # Only NaN, which older versions write at categorical splits, and infinities come as float.
+    if not isinstance(values, list) or not all(type(value) in (DecimalText, int, float) for value in values):
         raise ModelError(f"{where}: split_conditions: expected a list of numbers")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         wide = np.array([float(value) for value in values], np.float64)
         near = wide.astype(np.float32)
     # A text beside the middle of two float32 may become that very middle in float64, and then round the wrong way.

@@ -60,7 +60,7 @@ class Engine(_native.Engine):
             raise ValueError(f'errors: expected "fallback" or "raise", found {errors!r}')
         if hash_key is not None and (not isinstance(hash_key, bytes) or len(hash_key) != _HASH_KEY_BYTES):
             raise ValueError(f"hash_key: expected {_HASH_KEY_BYTES} bytes, found {_described(hash_key)}")
-        for name, value, most in (("max_keys", max_keys, _KEYS_MOST), ("max_history_bytes", max_history_bytes, 2**46)):
+        for name, value, most in (("max_keys", max_keys, _KEYS_MOST), ("max_history_bytes", max_history_bytes, 2**48)):
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
                 raise StateError(f"{name}: expected 1 to {most}, found {value!r}")
         origin = os.fspath(path)

@@ -1,0 +1,121 @@
+"""The command `quickthorn compile`, as a model's CI calls it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xgboost
+
+import quickthorn as qt
+from quickthorn.cli import main
+
+FEATURES = '''\
+import math
+import quickthorn as qt
+from neighbour import DAYS
+
+
+class Payment(qt.Event):
+    event_id: qt.Id
+    at: qt.EventTime
+    customer: qt.Entity
+    amount: qt.Money
+
+
+@qt.kernel
+def ratio(amount, usual):
+    return amount / usual if usual > 0 else math.nan
+
+
+features = qt.FeatureSet(Payment)
+features["amount"] = Payment.amount
+features["usual"] = qt.mean(Payment.amount, by=Payment.customer, over=DAYS)
+features["amount_to_usual"] = ratio(Payment.amount, features["usual"])
+'''
+POLICY = '[thresholds]\nreview = 0.3\ndecline = 0.8\n\n[fallback]\ninvalid = "review"\n'
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "fraud").mkdir()
+    (tmp_path / "fraud" / "features.py").write_text(FEATURES)
+    (tmp_path / "fraud" / "neighbour.py").write_text('DAYS = "30d"\n')
+    (tmp_path / "policy.toml").write_text(POLICY)
+    random = np.random.default_rng(4)
+    vectors = random.normal(size=(400, 3))
+    data = xgboost.DMatrix(vectors, label=vectors[:, 1] > 0, feature_names=["amount", "usual", "amount_to_usual"])
+    parameters = {"objective": "binary:logistic", "max_depth": 3, "nthread": 1}
+    xgboost.train(parameters, data, 4).save_model(tmp_path / "model.ubj")
+    return tmp_path
+
+
+def arguments(project: Path, **changed: str) -> list[str]:
+    given = {
+        "--features": f"{project}/fraud/features.py:features",
+        "--model": f"{project}/model.ubj",
+        "--policy": f"{project}/policy.toml",
+        "-o": f"{project}/fraud.qt",
+        **changed,
+    }
+    return ["compile", *(part for pair in given.items() for part in pair)]
+
+
+def test_the_documented_command_makes_a_bundle_that_decides(project: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "quickthorn.cli", *arguments(project)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "3 features, 4 trees" in ran.stdout
+    assert "512 golden vectors agree" in ran.stdout
+    engine = qt.Engine.load(project / "fraud.qt")
+    decision = engine.decide({"event_id": "p", "at": 0, "customer": "c", "amount": "5.00"})
+    assert decision.status == "ok"
+    assert 0 < decision.score < 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"--features": "features"}, '--features: expected FILE.py:NAME such as "fraud/features.py:features"'),
+        ({"--features": "nowhere.py:features"}, "--features: expected a Python file, found none at nowhere.py"),
+        ({"--features": "{project}/fraud/features.py:model"}, "expected a FeatureSet named 'model'"),
+        ({"--features": "{project}/fraud/features.py:Payment"}, "expected a FeatureSet named 'Payment'"),
+        ({"--model": "{project}/policy.toml"}, "policy.toml: not a model"),
+        ({"--policy": "{project}/model.ubj"}, "model.ubj: expected"),
+        ({"--target": "z80"}, "target: expected one of"),
+        ({"-o": "{project}/no/such/fraud.qt"}, "expected to write the bundle, found: No such file or directory"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_exit_code_2(
+    project: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, str], message: str
+) -> None:
+    changed = {name: value.format(project=project) for name, value in changed.items()}
+    assert main(arguments(project, **changed)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("quickthorn compile: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_features_file_that_breaks_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "fraud" / "features.py").write_text("import no_such_module_anywhere\n")
+    assert main(arguments(project)) == 2
+    assert "features.py cannot be imported: ModuleNotFoundError" in capsys.readouterr().err
+
+
+def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    for verb in ("compile", "demo", "simulate"):
+        assert verb in text

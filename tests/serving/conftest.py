@@ -1,0 +1,76 @@
+"""One small bundle, compiled once, for everything that is asked of a loaded engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+
+import quickthorn as qt
+from quickthorn.compiling import compile_bundle
+from quickthorn.decision import Policy
+
+START_US = 1_785_000_000_000_000
+HOUR_US = 3_600_000_000
+
+
+class Payment(qt.Event):
+    event_id: qt.Id
+    at: qt.EventTime
+    customer: qt.Entity
+    amount: qt.Money
+
+
+def payment_features() -> qt.FeatureSet:
+    features = qt.FeatureSet(Payment, lateness="1h")
+    features["amount"] = Payment.amount
+    features["count"] = qt.count(by=Payment.customer, over="1d", include_current=True)
+    features["mean"] = qt.mean(Payment.amount, by=Payment.customer, over="7d")
+    return features
+
+
+def payments(count: int, *, seed: int = 0, customers: int = 20) -> list[dict[str, Any]]:
+    random = np.random.default_rng(seed)
+    at = START_US + np.cumsum(random.integers(0, HOUR_US // 10, count))
+    return [
+        {
+            "event_id": f"p-{seed}-{row}",
+            "at": int(at[row]),
+            "customer": f"c-{random.integers(customers)}",
+            "amount": f"{random.integers(1, 50_000) / 100:.2f}",
+        }
+        for row in range(count)
+    ]
+
+
+@pytest.fixture(scope="session")
+def model() -> xgboost.Booster:
+    random = np.random.default_rng(5)
+    vectors = np.column_stack(
+        [random.exponential(100, 3_000), random.integers(1, 30, 3_000), random.exponential(100, 3_000)]
+    )
+    vectors[random.random(vectors.shape) < 0.1] = np.nan
+    fraud = np.nan_to_num(vectors[:, 0]) + 8 * np.nan_to_num(vectors[:, 1]) > 250
+    data = xgboost.DMatrix(vectors, label=fraud, feature_names=["amount", "count", "mean"])
+    return xgboost.train({"objective": "binary:logistic", "max_depth": 4, "nthread": 1}, data, num_boost_round=12)
+
+
+@pytest.fixture(scope="session")
+def bundle(model: xgboost.Booster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("serving") / "fraud.qt"
+    compile_bundle(features=payment_features(), model=model, policy=Policy(0.3, 0.8, "decline"), output=path)
+    return path
+
+
+@pytest.fixture
+def load(bundle: Path) -> Callable[..., qt.Engine]:
+    """A fresh engine for the bundle, with small limits unless told otherwise."""
+
+    def fresh(**options: Any) -> qt.Engine:
+        return qt.Engine.load(bundle, **{"max_keys": 1_000, "max_history_bytes": 1 << 22, **options})
+
+    return fresh
