@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import xgboost
-
 from benchmarks.workload import workload_bundle
 
 RESULTS: list[tuple[str, int, npt.NDArray[np.float64]]] = []
@@ -27,13 +26,13 @@ def workload(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, xgboost.Bo
 
 
 @pytest.fixture
-def latencies(request: pytest.FixtureRequest) -> Iterator[Callable[[str, Any], None]]:
+def latencies() -> Callable[[str, Any], None]:
     """Keeps single-call latencies (nanoseconds) under a name, for the table at the end."""
 
     def keep(name: str, latency_ns: Any) -> None:
         RESULTS.append((name, len(latency_ns), np.asarray(latency_ns, dtype=np.float64)))
 
-    yield keep
+    return keep
 
 
 @pytest.fixture

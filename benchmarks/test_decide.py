@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import quickthorn as qt
 import xgboost
-
 from benchmarks.rivals.python_windows import PythonWindows
 from benchmarks.workload import payments
+
+import quickthorn as qt
 
 SWEEP_BYTES = 64 << 20
 WARM_EVENTS = 2_000

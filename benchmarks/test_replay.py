@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import quickthorn as qt
 import xgboost
-from quickthorn.replay import replay
-
 from benchmarks.rivals.python_windows import PythonWindows
 from benchmarks.workload import payments
+
+import quickthorn as qt
+from quickthorn.replay import replay
 
 
 def test_replay_of_an_arrow_table(

@@ -23,9 +23,7 @@ print(json.dumps([imported - begun, loaded - imported, len(engine.manifest.featu
 """
 
 
-def test_import_and_load(
-    benchmark: Any, workload: tuple[Path, xgboost.Booster], figure: Callable[[str], None]
-) -> None:
+def test_import_and_load(benchmark: Any, workload: tuple[Path, xgboost.Booster], figure: Callable[[str], None]) -> None:
     def start() -> list[float]:
         ran = subprocess.run(
             [sys.executable, "-c", START, str(workload[0])], capture_output=True, text=True, check=True, timeout=60

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import quickthorn as qt
 import xgboost
+
+import quickthorn as qt
 from quickthorn.compiling import compile_bundle
 from quickthorn.decision import Policy
 
@@ -50,7 +51,9 @@ def workload_features() -> qt.FeatureSet:
     features["distance_km"] = Payment.distance_km
     for over in ("1d", "7d", "30d"):
         features[f"customer_count_{over}"] = qt.count(by=Payment.customer, over=over, include_current=True)
-        features[f"customer_mean_{over}"] = qt.mean(Payment.amount, by=Payment.customer, over=over, include_current=True)
+        features[f"customer_mean_{over}"] = qt.mean(
+            Payment.amount, by=Payment.customer, over=over, include_current=True
+        )
         features[f"terminal_count_{over}"] = qt.count(by=Payment.terminal, over=over)
     features["amount_to_usual"] = ratio(Payment.amount, features["customer_mean_30d"])
     return features

@@ -189,6 +189,8 @@ Fault PythonEvents::convert_unusual(std::size_t field, PyObject* value, EventRow
     const Ref found(PyObject_CallFunctionObjArgs(plain.get(), value, is_time.get(), nullptr));
     if (!found) return Fault::wrong_type;
     if (found.get() == Py_NotImplemented) return Fault::wrong_type;
+    // A Decimal comes back as its text: an amount of money, but not an identifier, a category or a text.
+    if (PyUnicode_Check(found.get()) && schema_[field].kind != FieldKind::money) return Fault::wrong_type;
     return convert(field, found.get(), row);
 }
 

@@ -1,4 +1,4 @@
-"""The errors Quickthorn raises: one small tree, every message one sentence that says what, where, found and expected."""
+"""The errors Quickthorn raises: one small tree, every message one sentence of what, where, found and expected."""
 
 from __future__ import annotations
 
@@ -41,6 +41,10 @@ class BundleError(QuickthornError):
 
 class StateError(QuickthornError, RuntimeError):
     """The engine's state region cannot be created or is full."""
+
+
+class SimulationError(QuickthornError, ValueError):
+    """A payment stream cannot be simulated, written or trained on with these arguments."""
 
 
 class MissingExtraError(QuickthornError, ImportError):

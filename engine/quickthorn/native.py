@@ -5,7 +5,7 @@ from __future__ import annotations
 from quickthorn.errors import NativeModuleError
 
 try:
-    from quickthorn import _native
+    import quickthorn._native as _native
 except ImportError as error:
     raise NativeModuleError(
         f"quickthorn._native: expected the compiled module, found none that loads ({error}); "

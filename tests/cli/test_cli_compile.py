@@ -13,7 +13,7 @@ import xgboost
 import quickthorn as qt
 from quickthorn.cli import main
 
-FEATURES = '''\
+FEATURES = """\
 import math
 import quickthorn as qt
 from neighbour import DAYS
@@ -35,7 +35,7 @@ features = qt.FeatureSet(Payment)
 features["amount"] = Payment.amount
 features["usual"] = qt.mean(Payment.amount, by=Payment.customer, over=DAYS)
 features["amount_to_usual"] = ratio(Payment.amount, features["usual"])
-'''
+"""
 POLICY = '[thresholds]\nreview = 0.3\ndecline = 0.8\n\n[fallback]\ninvalid = "review"\n'
 
 

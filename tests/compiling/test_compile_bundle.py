@@ -114,7 +114,10 @@ def test_without_a_compiler_the_message_says_what_to_install(tmp_path: Path, mon
     ("script", "match"),
     [
         ("exit 1", "expected it to state its version"),
-        ('[ "$1" = --version ] && echo fake 1.0 || { echo "fatal error: no space left" >&2; exit 1; }', "no space left"),
+        (
+            '[ "$1" = --version ] && echo fake 1.0 || { echo "fatal error: no space left" >&2; exit 1; }',
+            "no space left",
+        ),
         ('[ "$1" = --version ] && echo fake 1.0 || kill -9 $$', "exit code -9"),
     ],
 )

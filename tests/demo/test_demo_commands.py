@@ -12,8 +12,8 @@ import pytest
 
 from quickthorn.cli import demo as demo_command
 from quickthorn.cli import simulate as simulate_command
-from quickthorn.demo.extras import require
 from quickthorn.errors import MissingExtraError
+from quickthorn.extras import require
 
 
 def run(*words: str) -> int:
@@ -119,12 +119,12 @@ def test_help_names_the_scenarios_and_the_truth_columns(capsys: pytest.CaptureFi
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xgboost", None)
     with pytest.raises(MissingExtraError, match=r"training needs the package 'xgboost'.*quickthorn\[demo\]"):
-        require("xgboost", "training")
+        require("xgboost", "demo", "training")
 
 
 def test_a_package_broken_inside_keeps_its_own_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken_inside.py").write_text("import surely_not_there\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="surely_not_there") as raised:
-        require("broken_inside", "testing")
+        require("broken_inside", "demo", "testing")
     assert not isinstance(raised.value, MissingExtraError)

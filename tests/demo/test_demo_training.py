@@ -11,7 +11,7 @@ import pytest
 
 from quickthorn.demo.measures import Thresholds
 from quickthorn.demo.payments import DAY_US, START_US
-from quickthorn.demo.stream import LABEL_MATURITY_DAYS, SimulationError
+from quickthorn.demo.stream import LABEL_MATURITY_DAYS
 from quickthorn.demo.training import (
     feature_matrix,
     fit_model,
@@ -22,6 +22,7 @@ from quickthorn.demo.training import (
     stretch_between,
     write_policy,
 )
+from quickthorn.errors import SimulationError
 
 
 @pytest.mark.parametrize("days", [60, 61, 75, 120, 400])

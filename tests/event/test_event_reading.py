@@ -127,6 +127,7 @@ def test_event_times(found: object, us: int) -> None:
     "found",
     [
         *(True, 1.0, 2**61 + 1, -(2**61) - 1, 2**70, datetime(1970, 1, 1), b"0", None),
+        *(np.datetime64(5, "ns"), np.timedelta64(5, "ns")),
         *("1970-01-01", "1970-01-01T00:00:00", "1970-02-30T00:00:00Z", "1970-01-01T24:00:00Z", "yesterday", ""),
     ],
 )
@@ -156,6 +157,8 @@ def test_numbers_and_booleans() -> None:
         (pay(True, 0), "event_id: expected a non-empty str or an int, found True (bool)"),
         ({"event_id": 1, "at": 0}, "customer: expected a non-empty str or an int, found nothing"),
         ({**pay(1, 0), "customer": 2.5}, "customer: expected a non-empty str or an int, found 2.5 (float)"),
+        (pay("\ud800", 0), "event_id: expected a non-empty str or an int, found '\\ud800' (str)"),
+        (pay(1, 0, note="a\udc00"), "note: expected a str, found 'a\\udc00' (str)"),
         (pay(1, 0, note=5), "note: expected a str, found 5 (int)"),
         (pay(1, 0, channel=5), "channel: expected a str, found 5 (int)"),
         (b"[1]", "event: expected a JSON object, found [1] (list)"),

@@ -78,7 +78,8 @@ class History:
         self.release_function = native.function(layout.release)
 
     def _row(self, position: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-        return self.rows[position & (self.capacity - 1)]
+        row: np.ndarray[Any, np.dtype[np.int64]] = self.rows[position & (self.capacity - 1)]
+        return row
 
     def insert(self, at: int, **given: Any) -> None:
         """Store an event after every row that is not newer; a full ring lets its oldest row go."""
@@ -115,7 +116,7 @@ class History:
         start = self.layout.value_first
         assert all(values[:start] == 7e77), "another group's values were written"
         assert all(values[start + self.layout.value_count :] == 7e77), "another group's values were written"
-        return values[start : start + self.layout.value_count].tolist()
+        return [float(value) for value in values[start : start + self.layout.value_count]]
 
 
 def _place(array: np.ndarray[Any, Any]) -> ctypes.c_void_p:

@@ -33,7 +33,7 @@ def unguarded(amount: float, usual: float) -> float:
 
 @qt.kernel
 def mathematics(a: float, b: float) -> float:
-    return math.log(a) + math.sin(b) * math.sqrt(a) + math.floor(b) + a**0.3 + math.atan2(a, b) + a % b
+    return math.log(a) + math.sin(b) * math.sqrt(a) + math.floor(b) + float(a**0.3) + math.atan2(a, b) + a % b
 
 
 @qt.kernel

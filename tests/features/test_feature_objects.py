@@ -61,7 +61,7 @@ class Payment(qt.Event):
 
 @qt.kernel
 def remainder_of(amount: float, score: float) -> float:
-    return amount % 7.3 + score**1.7
+    return amount % 7.3 + float(score**1.7)
 
 
 def small_set() -> qt.FeatureSet:

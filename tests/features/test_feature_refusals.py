@@ -114,7 +114,7 @@ def returns_sometimes(x: float) -> float | None:
 
 
 def names_nothing(x: float) -> float:
-    return x + undefined_name  # type: ignore[name-defined]  # noqa: F821
+    return float(x + undefined_name)  # type: ignore[name-defined]  # noqa: F821
 
 
 @pytest.mark.parametrize(

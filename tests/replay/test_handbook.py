@@ -11,12 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import quickthorn as qt
 import xgboost
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+import quickthorn as qt
 from quickthorn.compiling import compile_bundle
 from quickthorn.decision import Policy
 from quickthorn.replay import replay
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 TRANSACTIONS = DATA / "handbook_transactions.parquet"

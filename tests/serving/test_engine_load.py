@@ -33,7 +33,14 @@ def test_serving_in_a_fresh_interpreter_imports_no_compiler_and_no_training_libr
 
 @pytest.mark.parametrize(
     "member",
-    ["library.so", "policy.toml", "golden/features.f64", "golden/margins.f64", "golden/scores.f64", "golden/leaves.i32"],
+    [
+        "library.so",
+        "policy.toml",
+        "golden/features.f64",
+        "golden/margins.f64",
+        "golden/scores.f64",
+        "golden/leaves.i32",
+    ],
 )
 @pytest.mark.parametrize("place", ["first", "middle", "last"])
 def test_a_flipped_bit_in_any_member_is_refused(bundle: Path, tmp_path: Path, member: str, place: str) -> None:
@@ -112,7 +119,9 @@ def test_another_processors_bundle_is_refused(bundle: Path, tmp_path: Path) -> N
 def test_a_path_without_a_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"none\.qt: expected a readable bundle file"):
         qt.Engine.load(tmp_path / "none.qt")
-    (tmp_path / "text.qt").write_text("a policy, say, given by mistake; it is long enough to hold a prelude of 64 bytes")
+    (tmp_path / "text.qt").write_text(
+        "a policy, say, given by mistake; it is long enough to hold a prelude of 64 bytes"
+    )
     with pytest.raises(BundleError, match="expected a Quickthorn bundle"):
         qt.Engine.load(tmp_path / "text.qt")
 

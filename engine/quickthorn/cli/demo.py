@@ -37,11 +37,11 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo and print its results; returns the exit code."""
     try:
         # Imported here, so that `--help` and the other verbs do not wait for the compiler's packages.
-        from quickthorn.demo.extras import require
         from quickthorn.demo.report import results_table
         from quickthorn.demo.run import run_demo
+        from quickthorn.extras import require
 
-        console = require("rich.console", "the demo's output").Console()
+        console = require("rich.console", "demo", "the demo's output").Console()
         results = run_demo(
             args.directory,
             seed=args.seed,

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quickthorn.demo.extras import require
 from quickthorn.demo.scenarios import SCENARIOS
-from quickthorn.demo.stream import SimulationError, check_sizes, simulate, write_stream
-from quickthorn.errors import QuickthornError
+from quickthorn.demo.stream import check_sizes, simulate, write_stream
+from quickthorn.errors import QuickthornError, SimulationError
+from quickthorn.extras import require
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,7 +63,7 @@ def _check_output(output: Path) -> None:
 
 
 def _print_summary(table: pa.Table, output: Path) -> None:
-    compute = require("pyarrow.compute", "summing up a payment stream")
+    compute = require("pyarrow.compute", "demo", "summing up a payment stream")
     rows = table.num_rows
     frauds = compute.sum(table["fraud"]).as_py() or 0
     print(f"{output}: {rows:,} payments, {output.stat().st_size / 1e6:.1f} MB")

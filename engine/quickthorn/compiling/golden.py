@@ -1,4 +1,4 @@
-"""Golden vectors: feature vectors with what the source library makes of them, kept in the bundle and held to at load."""
+"""Golden vectors: feature vectors and what the source library makes of them, held to whenever a bundle is loaded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class GoldenVectors:
 
 
 def golden_vectors(model: LoadedModel) -> GoldenVectors:
-    """Adversarial rows for this forest (on its thresholds, beside them, missing, infinite) and the library's answers."""
+    """Adversarial rows for this forest (on and beside its thresholds, missing, infinite) and the library's answers."""
     vectors = probe_rows(model.ensemble, ROWS, _SEED)
     margins = model.source_margins(vectors)
     if not np.isfinite(margins).all():

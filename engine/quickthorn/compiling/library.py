@@ -11,7 +11,7 @@ from quickthorn.errors import ToolchainError
 from quickthorn.native import _native
 
 if TYPE_CHECKING:
-    from quickthorn.features.lowering import LoweredGroup, LoweredFeatures
+    from quickthorn.features.lowering import GroupLayout, LoweredFeatures
     from quickthorn.forest.emission import ForestSource
 
 _ENTRY = """\
@@ -35,7 +35,8 @@ const quickthorn_library quickthorn_library_entry = {{
 """
 
 _DECLARATIONS = {
-    "read": "void {symbol}(void*, const void*, int64_t, int64_t, int64_t, int64_t, int64_t, const quickthorn_slot*, double*);",
+    "read": "void {symbol}(void*, const void*, int64_t, int64_t, int64_t, int64_t, int64_t, "
+    "const quickthorn_slot*, double*);",
     "absorb": "void {symbol}(void*, const void*, int64_t, int64_t);",
     "release": "void {symbol}(void*, const void*, int64_t, int64_t);",
 }
@@ -104,10 +105,10 @@ def entry_source(features: LoweredFeatures, trees: int) -> str:
     )
 
 
-def _group_row(index: int, group: LoweredGroup) -> str:
+def _group_row(index: int, group: GroupLayout) -> str:
     columns = f"columns_{index}" if group.column_slots else "nullptr"
     return (
-        f"    {{{group.entity_slot}u, {group.window_bytes}u, {group.row_bytes}u, {len(group.column_slots)}u, {columns}, "
-        f"{group.value_first}u, {group.value_count}u, INT64_C({group.horizon_us}), "
+        f"    {{{group.entity_slot}u, {group.window_bytes}u, {group.row_bytes}u, {len(group.column_slots)}u, "
+        f"{columns}, {group.value_first}u, {group.value_count}u, INT64_C({group.horizon_us}), "
         f"{group.read}, {group.absorb}, {group.release}}}"
     )

@@ -61,9 +61,12 @@ class Compiler:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ToolchainError(f"C++ compiler {self.path}: expected it to run, found: {error}") from error
         if finished.returncode != 0:
-            lines = [line for line in finished.stderr.splitlines() if "error" in line.lower()] or finished.stderr.splitlines()
-            reason = lines[0] if lines else f"exit code {finished.returncode}"
-            raise ToolchainError(f"C++ compiler {self.path}: expected it to accept the generated source, found: {reason}")
+            said = finished.stderr.splitlines()
+            telling = [line for line in said if "error" in line.lower()] or said
+            reason = telling[0] if telling else f"exit code {finished.returncode}"
+            raise ToolchainError(
+                f"C++ compiler {self.path}: expected it to accept the generated source, found: {reason}"
+            )
 
 
 def find_compiler() -> Compiler:
@@ -86,8 +89,8 @@ def check_target(target: str | None) -> str:
     """The CPU level to compile for: the given one, or this platform's default; ToolchainError for any other."""
     machine = platform.machine()
     known = TARGETS.get(machine, ())
-    if target is None and machine in _DEFAULT_TARGET:
-        return _DEFAULT_TARGET[machine]
-    if target not in known:
-        raise ToolchainError(f"target: expected one of {', '.join(known) or 'none here'}, found {target!r} on {machine}")
-    return target
+    wanted = target if target is not None else _DEFAULT_TARGET.get(machine)
+    if wanted is None or wanted not in known:
+        listed = ", ".join(known) or "none of a machine like this"
+        raise ToolchainError(f"target: expected one of {listed}, found {target!r} on {machine}")
+    return wanted

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from quickthorn.demo.extras import require
 from quickthorn.demo.live import LiveDecisions
 from quickthorn.demo.results import LiveResults
+from quickthorn.extras import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,8 +23,8 @@ LINE_COLOUR = "#222222"
 def draw_picture(live: LiveResults, decisions: LiveDecisions, fraud: npt.NDArray[np.bool_], path: Path) -> None:
     """Write the two panels to the PNG file `path`; `fraud` has shape (n,), as have the decisions' arrays."""
     # The figure is made without pyplot: no window system, and no figure kept in a registry.
-    figure_module = require("matplotlib.figure", "the demo's picture")
-    backend = require("matplotlib.backends.backend_agg", "the demo's picture")
+    figure_module = require("matplotlib.figure", "demo", "the demo's picture")
+    backend = require("matplotlib.backends.backend_agg", "demo", "the demo's picture")
     figure = figure_module.Figure(figsize=(12.5, 4.8), layout="constrained")
     backend.FigureCanvasAgg(figure)
     score_axes, latency_axes = figure.subplots(1, 2)

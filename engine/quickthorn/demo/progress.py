@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from quickthorn.demo.extras import require
+from quickthorn.extras import require
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +38,7 @@ class Steps:
 @contextmanager
 def steps_on(console: Console | None) -> Iterator[Steps]:
     """Progress bars on `console`, or on standard output."""
-    rich = require("rich.progress", "the demo's progress bars")
+    rich = require("rich.progress", "demo", "the demo's progress bars")
     columns = (
         rich.TextColumn("{task.description:<32}"),
         rich.BarColumn(bar_width=28),

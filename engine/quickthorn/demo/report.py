@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from quickthorn.demo.extras import require
 from quickthorn.demo.results import DemoResults
+from quickthorn.extras import require
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def results_table(results: DemoResults) -> Table:
     """The figures people ask for first: quality, decisions, latency, size."""
-    rich_table = require("rich.table", "the demo's table of results")
+    rich_table = require("rich.table", "demo", "the demo's table of results")
     live = results.live
     table: Table = rich_table.Table(
         title=f"{live.payments:,} payments decided live, {live.frauds:,} of them frauds", title_justify="left"

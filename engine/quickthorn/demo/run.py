@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from quickthorn.compiling import compile_bundle
-from quickthorn.demo.extras import require
 from quickthorn.demo.features import demo_features
 from quickthorn.demo.live import LiveDecisions, decide_live, warm_windows
 from quickthorn.demo.measures import Thresholds, choose_thresholds
@@ -21,7 +20,7 @@ from quickthorn.demo.payments import DAY_US, START_US
 from quickthorn.demo.picture import draw_picture
 from quickthorn.demo.progress import Steps, steps_on
 from quickthorn.demo.results import DemoResults, LiveTruth, live_results
-from quickthorn.demo.stream import EVENT_COLUMNS, SimulationError, check_sizes, simulate, write_stream
+from quickthorn.demo.stream import EVENT_COLUMNS, check_sizes, simulate, write_stream
 from quickthorn.demo.training import (
     ALERT_RATE,
     DECLINE_PRECISION,
@@ -35,6 +34,8 @@ from quickthorn.demo.training import (
     stretch_between,
     write_policy,
 )
+from quickthorn.errors import SimulationError
+from quickthorn.extras import require
 from quickthorn.replay import replay
 from quickthorn.serving import Engine
 
@@ -121,7 +122,7 @@ def _prepare(directory: Path, trees: int) -> None:
     if trees < 1:
         raise SimulationError(f"trees: expected at least 1, got {trees}")
     for package in ("pyarrow", "rich", "matplotlib", "xgboost"):
-        require(package, "the demo")
+        require(package, "demo", "the demo")
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quickthorn.demo.extras import require
 from quickthorn.demo.payments import CHANNELS, DAY_US, ENTRIES, Payments, distance_km, genuine_payments
 from quickthorn.demo.population import (
     CATEGORIES,
@@ -21,7 +20,8 @@ from quickthorn.demo.population import (
     draw_terminals,
 )
 from quickthorn.demo.scenarios import SCENARIOS, fraudulent_payments
-from quickthorn.errors import QuickthornError
+from quickthorn.errors import SimulationError
+from quickthorn.extras import require
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,10 +51,6 @@ TYPICAL_CHARGEBACK_DAYS = 9.0
 LARGEST_STREAM_PAYMENTS = 50_000_000
 
 
-class SimulationError(QuickthornError, ValueError):
-    """A stream of the size asked for cannot be simulated, or not be written where it should go."""
-
-
 def simulate(days: int, customers: int, terminals: int, seed: int) -> pa.Table:
     """Simulate a stream of card payments with planted fraud; the same arguments give the same bytes.
 
@@ -64,7 +60,7 @@ def simulate(days: int, customers: int, terminals: int, seed: int) -> pa.Table:
     the moment from which a system in service can know `fraud`. Raises SimulationError for sizes that make no stream.
     """
     check_sizes(days, customers, terminals, seed)
-    require("pyarrow", "simulating a payment stream")
+    require("pyarrow", "demo", "simulating a payment stream")
     streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)]
     drawn_terminals = draw_terminals(streams[0], terminals)
     drawn_customers = draw_customers(streams[1], customers, drawn_terminals)
@@ -77,7 +73,7 @@ def simulate(days: int, customers: int, terminals: int, seed: int) -> pa.Table:
 
 def write_stream(table: pa.Table, output: Path) -> None:
     """Write a stream to the Parquet file `output`; SimulationError where the file system refuses."""
-    parquet = require("pyarrow.parquet", "writing a payment stream")
+    parquet = require("pyarrow.parquet", "demo", "writing a payment stream")
     # Written beside and renamed, so that a full disk leaves no half of a stream under the name asked for.
     partial = output.with_name(f"{output.name}.partial")
     try:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from quickthorn.demo.extras import require
 from quickthorn.demo.measures import Thresholds
 from quickthorn.demo.payments import DAY_US, START_US
 from quickthorn.demo.progress import Advance
-from quickthorn.demo.stream import LABEL_MATURITY_DAYS, SimulationError
+from quickthorn.demo.stream import LABEL_MATURITY_DAYS
+from quickthorn.errors import SimulationError
+from quickthorn.extras import require
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,7 +107,7 @@ def fit_model(
     advance: Advance,
 ) -> Any:
     """Fit an xgboost.Booster of `trees` trees of depth 6 on `matrix` and `fraud`; `advance` hears of every tree."""
-    xgboost = require("xgboost", "training the demo's model")
+    xgboost = require("xgboost", "demo", "training the demo's model")
     data = xgboost.QuantileDMatrix(matrix, label=fraud, feature_names=list(names), nthread=2)
     settings = {
         "objective": "binary:logistic",
@@ -128,7 +129,7 @@ def fit_model(
 
 def model_scores(model: Any, matrix: npt.NDArray[np.float64], names: tuple[str, ...]) -> npt.NDArray[np.float64]:
     """The model's own scores in 0..1, shape (n,)."""
-    xgboost = require("xgboost", "scoring with the demo's model")
+    xgboost = require("xgboost", "demo", "scoring with the demo's model")
     scores = model.predict(xgboost.DMatrix(matrix, feature_names=list(names), nthread=2))
     return np.asarray(scores, dtype=np.float64)
 

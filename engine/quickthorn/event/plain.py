@@ -16,13 +16,18 @@ def plain_value(value: Any, is_time: bool) -> Any:
     scalar the Python value of the same precision.
     """
     if isinstance(value, Decimal):
-        return format(value, "f")
+        exponent = value.as_tuple().exponent
+        # Written out in full, 1E+999999999 would be a gigabyte of zeros; with its exponent it is no amount of money.
+        return format(value, "f") if isinstance(exponent, int) and abs(exponent) < 100 else str(value)
     if isinstance(value, datetime):
         if not is_time or value.tzinfo is None or value.utcoffset() is None:
             return NotImplemented
         return (value - _EPOCH) // timedelta(microseconds=1)
     # numpy is recognised by name, so that reading an event never imports it.
     if type(value).__module__ == "numpy" and hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        # A datetime64 or timedelta64 has an int item too, in a unit that the event would not know.
+        if value.dtype.kind not in "biuf":
+            return NotImplemented
         item = value.item()
         return item if isinstance(item, (bool, int, float, str)) else NotImplemented
     return NotImplemented

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 import typing
 from dataclasses import dataclass
@@ -60,9 +61,11 @@ class Event:
         super().__init_subclass__(**kwargs)
         try:
             annotations = typing.get_type_hints(cls)
-        except NameError as error:
+        except (NameError, AttributeError) as error:
             raise SchemaError(f"{cls.__name__}: an annotation cannot be resolved: {error}") from error
-        annotations.pop("schema", None)
+        annotations.pop("schema")  # this class's own; a field of that name would hide it
+        if "schema" in inspect.get_annotations(cls):
+            raise SchemaError(f"{cls.__name__}.schema: expected another name for the field, this one is taken")
         fields = []
         for index, (name, annotation) in enumerate(annotations.items()):
             field = _declared(cls, name, index, annotation)

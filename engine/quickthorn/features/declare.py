@@ -58,7 +58,9 @@ class Kernel:
     """A Python function of scalars that is compiled ahead of time into the bundle's library.
 
     Arguments arrive as float64 (Money in major units, Boolean as 1.0 or 0.0, Category as its ordinal, NaN where
-    missing), except EventTime, which is int64 microseconds. The result is taken as float64.
+    missing), except EventTime, which is int64 microseconds. The result is taken as float64. Arithmetic is the
+    processor's: 1 / 0 is infinite and 0 / 0 missing; turning a NaN or an infinity into an int is undefined, so a kernel
+    tests for them before ``int``, ``round``, ``math.floor`` or ``math.ceil``.
     """
 
     function: Callable[..., Any]
@@ -135,7 +137,9 @@ def _aggregate(
     if over_us == 0:
         raise FeatureError(f"{kind}(over=): expected a window longer than 0, found {over!r}")
     if include_current and delay_us:
-        raise FeatureError(f"{kind}: include_current with delay={delay!r}: a delayed window never holds the current event")
+        raise FeatureError(
+            f"{kind}: include_current with delay={delay!r}: a delayed window never holds the current event"
+        )
     return Aggregate(kind, field if isinstance(field, Field) else None, by, over_us, delay_us, bool(include_current))
 
 

@@ -16,7 +16,7 @@ _UNIT_US = {
     "d": 86_400 * 1_000_000,
     "w": 7 * 86_400 * 1_000_000,
 }
-_WRITTEN = re.compile(r"(\d{1,9})(us|ms|s|m|h|d|w)")
+_WRITTEN = re.compile(r"([0-9]{1,9})(us|ms|s|m|h|d|w)")
 # A century: beyond it a window is a mistake, and window arithmetic stays far from the ends of int64.
 LONGEST_US = 100 * 366 * _UNIT_US["d"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quickthorn.errors import FeatureError, MissingExtraError
+from quickthorn.errors import FeatureError
+from quickthorn.extras import require
 from quickthorn.features.plan import Group, Plan
 
 
@@ -50,11 +51,8 @@ def lower(plan: Plan, target: str = "host") -> LoweredFeatures:
     FeatureError names a kernel that cannot be compiled ahead of time, with its file and line, or an unknown target;
     MissingExtraError says what to install where Numba is absent.
     """
-    try:
-        import llvmlite  # noqa: F401
-        import numba  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(error.name or "numba", "compile", "Compiling features") from error
+    for package in ("numba", "llvmlite"):
+        require(package, "compile", "compiling features")
     # Only now: these import Numba, which serving must never do.
     from quickthorn.features import ahead, drivers, kernels, objects
 

@@ -57,7 +57,7 @@ def _read_text(text: str, where: str, category_codes: bool) -> tuple[Ensemble, L
     ensemble = _ensemble(model, where)
     lightgbm = import_library("lightgbm", _PURPOSE)
     try:
-        booster = lightgbm.Booster(model_str=model.checked, params={"verbosity": -1})
+        booster = lightgbm.Booster(model_str=model.checked)
     except lightgbm.basic.LightGBMError as error:
         raise ModelError(f"{where}: LightGBM refuses the model: {error}") from None
     return ensemble, LightGBMSource(booster, ensemble.tree_count)

@@ -59,17 +59,17 @@ def _mixed(
 
 def _beside(thresholds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Each threshold and its neighbours, in float64 and in float32."""
-    with np.errstate(over="ignore"):
-        single = thresholds.astype(np.float32)
     up, down = np.float32(np.inf), np.float32(-np.inf)
-    neighbours: list[npt.NDArray[Any]] = [
-        thresholds,
-        np.nextafter(thresholds, np.inf),
-        np.nextafter(thresholds, -np.inf),
-        single,
-        np.nextafter(single, up),
-        np.nextafter(single, down),
-    ]
+    with np.errstate(over="ignore", under="ignore"):
+        single = thresholds.astype(np.float32)
+        neighbours: list[npt.NDArray[Any]] = [
+            thresholds,
+            np.nextafter(thresholds, np.inf),
+            np.nextafter(thresholds, -np.inf),
+            single,
+            np.nextafter(single, up),
+            np.nextafter(single, down),
+        ]
     return np.concatenate([values.astype(np.float64) for values in neighbours])
 
 

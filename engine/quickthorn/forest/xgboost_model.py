@@ -95,7 +95,7 @@ def _read_with_treelite(document: XGBoostDocument, trees: FlatTrees, where: str)
     """The split and leaf arrays of an Ensemble, as Treelite reads the trees."""
     treelite = import_library("treelite", _PURPOSE)
     try:
-        model = treelite.frontend.from_xgboost_ubjson(document.ubjson())
+        model = treelite.frontend.from_xgboost_ubjson(document.ubjson(), allow_unknown_field=True)
     except treelite.TreeliteError as error:
         raise ModelError(f"{where}: Treelite refuses the model: {_first_line(error)}") from None
     nodes = _node_arrays(model, len(document.trees))

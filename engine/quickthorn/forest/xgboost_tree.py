@@ -96,6 +96,9 @@ def read_tree(tree: Any, feature_count: int, where: str) -> XGBoostTree:
         return _narrowed(values, dtype, where, key)
 
     left, right = column("left_children", np.int32), column("right_children", np.int32)
+    if (right != np.where(left >= 0, left + 1, -1)).any():
+        # XGBoost steps to the left child's number, plus one for the right; it does not read the right one.
+        raise ModelError(f"{where}: right_children: expected the number after the left child's at every split")
     split_indices = column("split_indices", np.int32)
     used = split_indices[left >= 0]
     if (used < 0).any() or (used >= feature_count).any():

@@ -29,7 +29,7 @@ def read_event(schema: Schema, event: object) -> Row:
     row: Row = {}
     for field in schema.fields:
         found = event.get(field.name) if isinstance(event, Mapping) else getattr(event, field.name, None)
-        if isinstance(found, (np.bool_, np.integer, np.floating)):
+        if isinstance(found, np.generic) and found.dtype.kind in "biuf":  # a datetime64 counts in units of its own
             found = found.item()
         if isinstance(field, Number) and isinstance(found, float) and math.isnan(found):
             found = None
@@ -66,8 +66,8 @@ def _parsed(document: bytes) -> Mapping[str, Any]:
 def _identifier(field: Field, found: object) -> str:
     if isinstance(found, int) and not isinstance(found, bool):
         return str(found)
-    if isinstance(found, str) and found:
-        return found
+    if _is_text(found) and found:
+        return str(found)
     raise _unfit(field, found)
 
 
@@ -128,9 +128,14 @@ def _boolean(field: Field, found: object) -> bool:
 
 
 def _string(field: Field, found: object) -> str:
-    if not isinstance(found, str) or (field.closed and found not in field.values):
+    if not _is_text(found) or (field.closed and found not in field.values):
         raise _unfit(field, found)
-    return found
+    return str(found)
+
+
+def _is_text(found: object) -> bool:
+    # A lone surrogate, half a character, has no UTF-8 form.
+    return isinstance(found, str) and not any("\ud800" <= character <= "\udfff" for character in found)
 
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)

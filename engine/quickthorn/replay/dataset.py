@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from quickthorn.compiling import compile_bundle
-from quickthorn.errors import EventError, MissingExtraError
+from quickthorn.errors import EventError
+from quickthorn.extras import require
 from quickthorn.features import FeatureSet
 from quickthorn.serving import Engine
 from quickthorn.serving.batch import STATUSES
@@ -37,11 +38,7 @@ def replay(
     The table has the event id and event time as they came in, one float64 column per feature (NaN where missing), and
     ``status``, one row per event, in the events' order. Every event is read, then stored: exactly what ``decide`` does.
     """
-    try:
-        import pyarrow as pa
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", "compile", "replaying events") from error
-
+    pa = require("pyarrow", "compile", "replaying events")
     if errors not in ("raise", "keep"):
         raise ValueError(f'errors: expected "raise" or "keep", found {errors!r}')
     if not any(hasattr(events, protocol) for protocol in ("__arrow_c_stream__", "__arrow_c_array__")):

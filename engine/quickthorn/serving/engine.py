@@ -164,5 +164,3 @@ def _field(field: SchemaField) -> dict[str, Any]:
 
 def _described(value: object) -> str:
     return f"{len(value)} bytes" if isinstance(value, bytes) else repr(value)
-
-

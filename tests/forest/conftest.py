@@ -1,0 +1,121 @@
+"""Fixtures of the forest tests: emitted source compiled and called, models trained once, the shared models."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from quickthorn.forest.emission import emit_forest
+from quickthorn.forest.ensemble import Ensemble
+from quickthorn.forest.importing import LoadedModel
+from quickthorn.forest.probes import probe_rows
+
+ROOT = Path(__file__).resolve().parents[2]
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+FLAGS = ["-std=c++20", "-fPIC", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti", *WARNINGS]
+
+
+class NativeForest:
+    """An emitted forest as the shared library it compiles to."""
+
+    def __init__(self, ensemble: Ensemble, folder: Path, optimise: str = "-O3") -> None:
+        source = emit_forest(ensemble)
+        (folder / "forest.cpp").write_text(source.cpp)
+        (folder / "tables.bin").write_bytes(source.tables)
+        (folder / "tables.S").write_text(source.assembly("tables.bin"))
+        include = f"-I{ROOT / 'cpp' / 'library'}"
+        self.path = folder / "forest.so"
+        for command in (
+            ["g++", *FLAGS, optimise, include, "-c", "forest.cpp"],
+            ["g++", "-c", "tables.S"],
+            ["gcc", "-shared", "-Wl,-z,defs", "-o", self.path.name, "forest.o", "tables.o", "-lm"],
+        ):
+            ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            assert ran.returncode == 0, ran.stderr
+        library = ctypes.CDLL(str(self.path))
+        self._margin, self._leaves = library.quickthorn_forest_margin, library.quickthorn_forest_leaves
+        self._margin.restype, self._margin.argtypes = ctypes.c_double, [ctypes.c_void_p]
+        self._leaves.restype, self._leaves.argtypes = None, [ctypes.c_void_p, ctypes.c_void_p]
+        self._trees = ensemble.tree_count
+
+    def margins(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        rows = np.ascontiguousarray(rows)
+        return np.array([self._margin(row.ctypes.data) for row in rows])
+
+    def leaves(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+        rows = np.ascontiguousarray(rows)
+        leaves = np.full((len(rows), self._trees), -7, np.int32)
+        for row, out in zip(rows, leaves, strict=True):
+            self._leaves(row.ctypes.data, out.ctypes.data)
+        return leaves
+
+
+@pytest.fixture
+def compile_forest(tmp_path: Path) -> Callable[..., NativeForest]:
+    """Compile an Ensemble; skips where there is no compiler."""
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not installed")
+    count = 0
+
+    def compile_one(ensemble: Ensemble, optimise: str = "-O3") -> NativeForest:
+        nonlocal count
+        count += 1
+        folder = tmp_path / f"forest{count}"
+        folder.mkdir()
+        return NativeForest(ensemble, folder, optimise)
+
+    return compile_one
+
+
+@pytest.fixture
+def assert_equal_to_source(compile_forest: Callable[..., NativeForest]) -> Callable[..., None]:
+    """The compiled forest gives the source library's leaves and its very margins, on probes and given rows."""
+
+    def check(model: LoadedModel, rows: npt.NDArray[np.float64] | None = None, optimise: str = "-O3") -> None:
+        native = compile_forest(model.ensemble, optimise)
+        probes = probe_rows(model.ensemble, 400, seed=5)
+        every = probes if rows is None else np.concatenate([probes, rows])
+        assert np.array_equal(native.leaves(every), model.source_leaves(every))
+        assert np.array_equal(native.margins(every), model.source_margins(every))
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def training() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """600 rows of 5 features (the last a category of 40, a tenth of the others missing), labels and targets."""
+    random = np.random.default_rng(11)
+    rows = random.normal(size=(600, 5))
+    rows[:, 1] = np.where(random.random(600) < 0.4, 0.0, rows[:, 1])
+    rows[:, 2] = np.round(rows[:, 2], 1)
+    rows[:, 4] = random.integers(0, 40, 600)
+    target = rows[:, 0] + rows[:, 1] * rows[:, 2] + (rows[:, 4] % 3 == 0) + 0.1 * random.normal(size=600)
+    rows[:, :4][random.random((600, 4)) < 0.1] = np.nan
+    return rows, (target > 0.5).astype(float), target
+
+
+@pytest.fixture(scope="session")
+def shared_models() -> Path:
+    """The folder of real models beside the repository."""
+    folder = ROOT.parent / "shared" / "models"
+    if not folder.is_dir():
+        pytest.skip("the real models (../shared/models) are not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def xgboost() -> Any:
+    return pytest.importorskip("xgboost")
+
+
+@pytest.fixture(scope="session")
+def lightgbm() -> Any:
+    return pytest.importorskip("lightgbm")

@@ -1,0 +1,77 @@
+"""Real models from public test suites: every stored row, leaf for leaf and bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quickthorn.errors import ModelError
+from quickthorn.forest.importing import load_model
+from quickthorn.forest.probes import probe_rows
+
+ONE_OUTPUT = [
+    "lleaves_NYC_taxi/model.txt",
+    "lleaves_airline/model.txt",
+    "lleaves_boston_housing/model.txt",
+    "lleaves_leaf_scan/model.txt",
+    "lleaves_mixed_categorical/model.txt",
+    "lleaves_mtpl2/model.txt",
+    "lleaves_pure_categorical/model.txt",
+    "lleaves_single_tree/model.txt",
+    "lleaves_tiniest_single_tree/model.txt",
+    "treelite_lightgbm_constant_tree/model_with_constant_tree.txt",
+    "treelite_mushroom/converted.json",
+    "treelite_mushroom/converted.ubj",
+    "treelite_toy_categorical/toy_categorical_model.txt",
+    "treelite_xgb_toy_categorical/xgb_toy_categorical_model.json",
+]
+MULTI_CLASS = [
+    "lleaves_multiclass/model.txt",
+    "treelite_dermatology/converted.json",
+    "treelite_dermatology/converted.ubj",
+]
+
+
+@pytest.mark.parametrize("name", ONE_OUTPUT)
+def test_every_stored_row_has_the_librarys_leaves_and_margin(
+    name: str, shared_models: Path, compile_forest: Callable[..., Any]
+) -> None:
+    path = shared_models / name
+    # One model was trained on text categories; its stored rows hold their codes.
+    model = load_model(path, category_codes="mtpl2" in name)
+    native = compile_forest(model.ensemble)
+    stored = np.load(path.parent / "io.npz")
+    seen = 0
+    for kind in ("real", "probe"):
+        if f"X_{kind}" in stored:
+            rows = stored[f"X_{kind}"]
+            assert np.array_equal(native.leaves(rows), stored[f"leaf_{kind}"])
+            assert np.array_equal(native.margins(rows), stored[f"raw_{kind}"].astype(np.float64))
+            link = model.ensemble.link
+            scores = [link.score(float(raw), model.ensemble.link_scale) for raw in stored[f"raw_{kind}"]]
+            np.testing.assert_allclose(scores, stored[f"pred_{kind}"], rtol=2e-7, atol=1e-7)
+            seen += len(rows)
+    assert seen >= 3000
+    probes = probe_rows(model.ensemble, 500, seed=1)
+    assert np.array_equal(native.leaves(probes), model.source_leaves(probes))
+    assert np.array_equal(native.margins(probes), model.source_margins(probes))
+
+
+@pytest.mark.parametrize("name", MULTI_CLASS)
+def test_a_multi_class_model_is_refused_as_such(name: str, shared_models: Path) -> None:
+    with pytest.raises(ModelError, match="multi-class"):
+        load_model(shared_models / name)
+
+
+def test_text_categories_are_refused_unless_rows_hold_codes(shared_models: Path) -> None:
+    with pytest.raises(ModelError, match=r"'R11'.*category_codes"):
+        load_model(shared_models / "lleaves_mtpl2" / "model.txt")
+
+
+def test_the_old_binary_format_is_refused(shared_models: Path) -> None:
+    with pytest.raises(ModelError, match="not a model"):
+        load_model(shared_models / "treelite_mushroom" / "mushroom.model")
