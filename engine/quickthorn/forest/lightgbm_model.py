@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from quickthorn.errors import ModelError
+from quickthorn.extras import require
 from quickthorn.forest.ensemble import Ensemble, Missing
 from quickthorn.forest.lightgbm_text import LightGBMText, LightGBMTree, parse
-from quickthorn.forest.optional import import_library
 from quickthorn.forest.structure import FlatTrees, flatten_trees
 
 _PURPOSE = "reading a LightGBM model"
@@ -42,7 +42,7 @@ def read_estimator(estimator: Any, where: str, *, category_codes: bool) -> tuple
 
 def read_booster(booster: Any, where: str, *, category_codes: bool) -> tuple[Ensemble, LightGBMSource]:
     """The forest of a Booster, cut at its best iteration as its own predict is."""
-    lightgbm = import_library("lightgbm", _PURPOSE)
+    lightgbm = require("lightgbm", "train", _PURPOSE)
     try:
         # The text holds 17 digits, so every float64 survives it.
         text = booster.model_to_string()
@@ -55,7 +55,7 @@ def _read_text(text: str, where: str, category_codes: bool) -> tuple[Ensemble, L
     model = parse(text, where)
     _refuse_dictionary(model, where, category_codes)
     ensemble = _ensemble(model, where)
-    lightgbm = import_library("lightgbm", _PURPOSE)
+    lightgbm = require("lightgbm", "train", _PURPOSE)
     try:
         booster = lightgbm.Booster(model_str=model.checked)
     except lightgbm.basic.LightGBMError as error:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quickthorn.errors import ModelError
+from quickthorn.extras import require
 from quickthorn.forest.ensemble import Ensemble, Missing
-from quickthorn.forest.optional import import_library
 from quickthorn.forest.structure import FlatTrees
 from quickthorn.forest.xgboost_document import XGBoostDocument, read_document
 
@@ -93,7 +93,7 @@ def _refuse_dictionary(document: XGBoostDocument, where: str, category_codes: bo
 
 def _read_with_treelite(document: XGBoostDocument, trees: FlatTrees, where: str) -> dict[str, npt.NDArray[Any]]:
     """The split and leaf arrays of an Ensemble, as Treelite reads the trees."""
-    treelite = import_library("treelite", _PURPOSE)
+    treelite = require("treelite", "compile", _PURPOSE)
     try:
         model = treelite.frontend.from_xgboost_ubjson(document.ubjson(), allow_unknown_field=True)
     except treelite.TreeliteError as error:
@@ -153,7 +153,7 @@ def _node_arrays(model: Any, tree_count: int) -> dict[str, npt.NDArray[Any]]:
 
 def _load(document: XGBoostDocument, where: str) -> Any:
     """The checked document as an XGBoost Booster."""
-    xgboost = import_library("xgboost", _PURPOSE)
+    xgboost = require("xgboost", "train", _PURPOSE)
     booster = xgboost.Booster()
     with _refusals(where), xgboost.config_context(verbosity=0):
         booster.load_model(bytearray(document.ubjson()))
@@ -174,7 +174,7 @@ def _base_margin(document: XGBoostDocument, where: str) -> float:
 @contextmanager
 def _refusals(where: str) -> Iterator[None]:
     """XGBoost's own errors as ModelErrors."""
-    xgboost = import_library("xgboost", _PURPOSE)
+    xgboost = require("xgboost", "train", _PURPOSE)
     try:
         yield
     except xgboost.core.XGBoostError as error:
@@ -201,7 +201,7 @@ class XGBoostSource:
         trees = self._ensemble.tree_count
         if not len(rows):
             return np.empty((0, trees), np.int32)
-        xgboost = import_library("xgboost", _PURPOSE)
+        xgboost = require("xgboost", "train", _PURPOSE)
         matrix = xgboost.DMatrix(self._finite(_rounded(rows)), missing=np.nan)
         leaves = np.asarray(self._booster.predict(matrix, pred_leaf=True, validate_features=False))
         return leaves.reshape(len(rows), trees).astype(np.int32)
