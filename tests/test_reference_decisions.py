@@ -61,7 +61,10 @@ def stump(threshold: float = 100.0, **changes: Any) -> Ensemble:
         "operator": "<",
         "zero_threshold": 0.0,
         "negative_fractions_truncate": True,
-        "base_margin": 0.5,
+        "sum_precision": precision,
+        "output_count": 1,
+        "tree_output": np.zeros(1, np.int32),
+        "base_margin": np.array([0.5], precision),
         "link": Link.SIGMOID,
         "link_scale": 1.0,
     }
@@ -154,6 +157,7 @@ def test_trees_are_added_one_by_one_in_the_precision_of_the_model() -> None:
     tiny = 2.0**-25  # half a unit in the last place of 0.5 as float32: lost each time it is added by itself
     trees: dict[str, Any] = {
         "roots": np.array([~0, ~0, ~0, ~0], np.int32),
+        "tree_output": np.zeros(4, np.int32),
         "leaf_value": np.array([tiny, 0.0], np.float32),
     }
     assert margin_of(stump(**trees), [0.0]) == 0.5
@@ -174,7 +178,7 @@ def test_a_threshold_belongs_to_the_severer_side() -> None:
     policy = Policy(review=0.25, decline=0.5, fallback="review")
     declared = qt.FeatureSet(Payment)
     declared["amount"] = Payment.amount
-    engine = ReferenceEngine(declared, stump(base_margin=1.0), policy)
+    engine = ReferenceEngine(declared, stump(base_margin=np.ones(1, np.float32)), policy)
     # −1 + 1 is a margin of 0, a score of exactly one half: the decline threshold itself.
     assert engine.score(pay(1, 0, amount=1)).outcome == "decline"
 

@@ -22,19 +22,31 @@ enum class Operator : std::uint8_t { less, less_or_equal };
 // What the code generator knows about the forest. Offsets are in bytes from the start of the tables.
 struct Shape {
     Precision precision;
+    Precision sum_precision;
     Operator compare;
     double zero_threshold;
     bool negative_fractions_truncate;
+    bool whole_categories;
     bool any_zero_missing;
     bool any_categorical;
-    double base_margin;
+    double base_margin;  // of the first output
+    double scale;
+    bool base_last;
+    bool average;
+    bool vector_leaves;
+    bool linear_leaves;
     std::uint32_t feature_count;
     std::uint32_t tree_count;
+    std::uint32_t output_count;
     std::uint64_t roots;
     std::uint64_t leaf_values;
     std::uint64_t leaf_ids;
+    std::uint64_t tree_outputs;
+    std::uint64_t outputs;
     std::uint64_t category_sets;
     std::uint64_t category_words;
+    std::uint64_t linear_models;
+    std::uint64_t linear_terms;
 };
 
 // A split. `child[0]` is where the test holds; a child is another node when not negative, else leaf ~child.
@@ -60,27 +72,85 @@ struct CategorySet {
 };
 static_assert(sizeof(CategorySet) == 8);
 
+// What an output starts from or ends with, and how many trees add to it.
+template <class Sum>
+struct Output {
+    Sum base_margin;
+    Sum tree_count;
+};
+static_assert(sizeof(Output<float>) == 8);
+static_assert(sizeof(Output<double>) == 16);
+
+// A linear model in a leaf: a constant and the terms added to it.
+struct LinearModel {
+    double constant;
+    std::uint32_t first_term;
+    std::uint32_t term_count;
+};
+static_assert(sizeof(LinearModel) == 16);
+
+struct LinearTerm {
+    double coefficient;
+    std::uint32_t feature;
+    std::uint32_t unused;
+};
+static_assert(sizeof(LinearTerm) == 16);
+
 template <Shape shape>
 class Walk {
 public:
     explicit Walk(const unsigned char* tables) : tables_{tables} {}
 
-    // The sum of the leaves in tree order, in the forest's own precision.
+    // The first output's margin: the sum of its leaves in tree order, in the forest's own precision.
     double margin(const double* features) const {
-        Value sum = static_cast<Value>(shape.base_margin);
-        const Value* values = table<Value>(shape.leaf_values);
-        each_leaf(features, [&](std::uint32_t, std::uint32_t leaf) { sum += values[leaf]; });
-        return static_cast<double>(sum);
+        if constexpr (shape.output_count == 1) {
+            constexpr Output<Sum> output{static_cast<Sum>(shape.base_margin), static_cast<Sum>(shape.tree_count)};
+            Sum sum = started(output);
+            each_leaf(features, [&](const Value* row, std::uint32_t, std::uint32_t leaf) { sum += added(row, leaf); });
+            return static_cast<double>(finished(sum, output));
+        } else {
+            double all[shape.output_count];
+            margins(features, all);
+            return all[0];
+        }
+    }
+
+    // Every output's margin.
+    void margins(const double* features, double* out) const {
+        if constexpr (shape.output_count == 1) {
+            out[0] = margin(features);
+        } else {
+            const Output<Sum>* outputs = table<Output<Sum>>(shape.outputs);
+            Sum sums[shape.output_count];
+            for (std::uint32_t output = 0; output < shape.output_count; ++output)
+                sums[output] = started(outputs[output]);
+            if constexpr (shape.vector_leaves) {
+                const Sum* values = table<Sum>(shape.leaf_values);
+                each_leaf(features, [&](const Value*, std::uint32_t, std::uint32_t leaf) {
+                    const Sum* vector = values + std::size_t{leaf} * shape.output_count;
+                    for (std::uint32_t output = 0; output < shape.output_count; ++output)
+                        sums[output] += vector[output];
+                });
+            } else {
+                const std::int32_t* of_tree = table<std::int32_t>(shape.tree_outputs);
+                each_leaf(features, [&](const Value* row, std::uint32_t tree, std::uint32_t leaf) {
+                    sums[of_tree[tree]] += added(row, leaf);
+                });
+            }
+            for (std::uint32_t output = 0; output < shape.output_count; ++output)
+                out[output] = static_cast<double>(finished(sums[output], outputs[output]));
+        }
     }
 
     // Each tree's leaf, numbered as the source library numbers it.
     void leaves(const double* features, std::int32_t* out) const {
         const std::int32_t* ids = table<std::int32_t>(shape.leaf_ids);
-        each_leaf(features, [&](std::uint32_t tree, std::uint32_t leaf) { out[tree] = ids[leaf]; });
+        each_leaf(features, [&](const Value*, std::uint32_t tree, std::uint32_t leaf) { out[tree] = ids[leaf]; });
     }
 
 private:
     using Value = std::conditional_t<shape.precision == Precision::float32, float, double>;
+    using Sum = std::conditional_t<shape.sum_precision == Precision::float32, float, double>;
 
     static constexpr std::uint32_t lanes = 8;
 
@@ -89,7 +159,35 @@ private:
         return reinterpret_cast<const Item*>(tables_ + offset);
     }
 
-    // Calls visit(tree, leaf) for every tree, in tree order.
+    static constexpr Sum started(Output<Sum> output) { return shape.base_last ? Sum{0} : output.base_margin; }
+
+    static constexpr Sum finished(Sum sum, Output<Sum> output) {
+        if constexpr (shape.average) sum /= output.tree_count;
+        if constexpr (shape.scale != 1) sum *= static_cast<Sum>(shape.scale);
+        if constexpr (shape.base_last) sum += output.base_margin;
+        return sum;
+    }
+
+    // What a leaf adds to its output.
+    Sum added(const Value* row, std::uint32_t leaf) const {
+        const Sum value = table<Sum>(shape.leaf_values)[leaf];
+        if constexpr (shape.linear_leaves) {
+            const LinearModel model = table<LinearModel>(shape.linear_models)[leaf];
+            const LinearTerm* terms = table<LinearTerm>(shape.linear_terms) + model.first_term;
+            double sum = model.constant;
+            for (std::uint32_t term = 0; term < model.term_count; ++term) {
+                const double input = row[terms[term].feature];
+                if (std::isnan(input)) return value;
+                sum += terms[term].coefficient * input;
+            }
+            return static_cast<Sum>(sum);
+        } else {
+            static_cast<void>(row);
+            return value;
+        }
+    }
+
+    // Calls visit(row, tree, leaf) for every tree, in tree order.
     template <class Visit>
     void each_leaf(const double* features, Visit visit) const {
         Value row[shape.feature_count];
@@ -101,12 +199,12 @@ private:
             for (std::uint32_t lane = 0; lane < lanes; ++lane) at[lane] = roots[tree + lane];
             while (advance(row, at)) {}
             for (std::uint32_t lane = 0; lane < lanes; ++lane)
-                visit(tree + lane, static_cast<std::uint32_t>(~at[lane]));
+                visit(row, tree + lane, static_cast<std::uint32_t>(~at[lane]));
         }
         for (; tree < shape.tree_count; ++tree) {
             std::int32_t at = roots[tree];
             while (at >= 0) at = next(row, at);
-            visit(tree, static_cast<std::uint32_t>(~at));
+            visit(row, tree, static_cast<std::uint32_t>(~at));
         }
     }
 
@@ -160,6 +258,7 @@ private:
         const bool from_zero = value >= 0 || (shape.negative_fractions_truncate && value > -1);
         if (!from_zero || value >= end) return false;
         const auto category = static_cast<std::uint32_t>(static_cast<std::int32_t>(value));
+        if (shape.whole_categories && static_cast<Value>(category) != value) return false;
         const CategorySet set = table<CategorySet>(shape.category_sets)[static_cast<std::uint32_t>(node.threshold)];
         if (category / 32 >= set.word_count) return false;
         const std::uint32_t word = table<std::uint32_t>(shape.category_words)[set.first_word + category / 32];

@@ -93,7 +93,11 @@ bool processor_supports(const std::string& target) {
     __builtin_cpu_init();
     if (target == "x86-64-v2") return __builtin_cpu_supports("x86-64-v2") != 0;
     if (target == "x86-64-v3") return __builtin_cpu_supports("x86-64-v3") != 0;
-    if (target == "x86-64-v4") return __builtin_cpu_supports("x86-64-v4") != 0;
+    if (target == "x86-64-v4") {
+        // The byte permutes that make this level worth having came with VBMI, and their counts with BITALG.
+        return __builtin_cpu_supports("x86-64-v4") != 0 && __builtin_cpu_supports("avx512vbmi") != 0 &&
+               __builtin_cpu_supports("avx512bitalg") != 0;
+    }
     return false;
 #elif defined(__aarch64__)
     return target == "aarch64";

@@ -29,7 +29,7 @@ _DOCUMENT: Document = {
     "format_version": 1,
     "abi_version": 1,
     "quickthorn": "0.1.0",
-    "target": "x86-64-v3",
+    "targets": ["x86-64-v3"],
     "event": "Payment",
     "schema": [
         {"name": "event_id", "kind": "id", "required": True},
@@ -76,7 +76,7 @@ def manifest() -> Manifest:
     """The manifest of the small bundle as the product's records."""
     return Manifest(
         quickthorn="0.1.0",
-        target="x86-64-v3",
+        targets=("x86-64-v3",),
         event="Payment",
         schema=(
             SchemaField(name="event_id", kind="id", required=True),
@@ -109,7 +109,7 @@ def members() -> dict[str, bytes]:
     """The members of the small bundle, in no particular order."""
     return {
         "policy.toml": b"[thresholds]\nreview = 0.25\ndecline = 0.75\n[fallback]\ninvalid = 'review'\n",
-        "library.so": bytes(range(1, 130)),
+        "library/x86-64-v3.so": bytes(range(1, 130)),
         "golden/margins.f64": struct.pack("<2d", -1.5, 2.25),
         "golden/scores.f64": struct.pack("<2d", 0.18, 0.9),
         "golden/features.f64": struct.pack("<4d", 59.9, 12.0, -1.0, 0.5),

@@ -62,7 +62,7 @@ def test_a_manifest_length_that_lies_is_refused(
         (("schema", 3, "scale"), "2", r"Expected `int \| null`, got `str` - at `\$.schema\[3\].scale`"),
         (("features",), ["amount", 7], r"Expected `str`, got `int` - at `\$.features\[1\]`"),
         (("forest", "trees"), 3.5, r"Expected `int`, got `float` - at `\$.forest.trees`"),
-        (("forest", "link"), "softmax", r"Invalid enum value 'softmax' - at `\$.forest.link`"),
+        (("forest", "link"), "logit", r"Invalid enum value 'logit' - at `\$.forest.link`"),
         (("policy", "review"), None, r"Expected `float`, got `null` - at `\$.policy.review`"),
         (("policy", "review"), 0.8, r"review at most decline.* - at `\$.policy`"),
         (("row_limit",), 0, r"Expected `int` >= 1 - at `\$.row_limit`"),

@@ -65,12 +65,12 @@ def test_thresholds_out_of_order_are_refused(review: float, decline: float) -> N
 
 def test_a_manifest_cannot_be_changed(manifest: Manifest) -> None:
     with pytest.raises(AttributeError):
-        manifest.target = "x86-64-v4"  # type: ignore[misc]
+        manifest.targets = ("x86-64-v4",)  # type: ignore[misc]
 
 
 def test_the_members_called_for_follow_from_the_manifest(manifest: Manifest) -> None:
     assert manifest.expected_members() == {
-        "library.so": None,
+        "library/x86-64-v3.so": None,
         "policy.toml": None,
         "golden/features.f64": 2 * 2 * 8,
         "golden/margins.f64": 2 * 8,

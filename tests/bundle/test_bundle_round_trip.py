@@ -103,17 +103,17 @@ def test_members_cannot_be_changed_after_they_were_verified(
     write_bundle(tmp_path / "fraud.qt", manifest, members)
     bundle = read_bundle(tmp_path / "fraud.qt")
     with pytest.raises(TypeError):
-        bundle.members["library.so"][0] = 0
+        bundle.members["library/x86-64-v3.so"][0] = 0
     with pytest.raises(TypeError):
-        bundle.members["library.so"] = memoryview(b"other")  # type: ignore[index]
+        bundle.members["library/x86-64-v3.so"] = memoryview(b"other")  # type: ignore[index]
 
 
 def test_a_bundle_may_only_compute_features(tmp_path: Path, manifest: Manifest, members: Members) -> None:
     features_only = msgspec.structs.replace(manifest, forest=None, policy=None, golden=None)
-    write_bundle(tmp_path / "features.qt", features_only, {"library.so": members["library.so"]})
+    write_bundle(tmp_path / "features.qt", features_only, {"library/x86-64-v3.so": members["library/x86-64-v3.so"]})
     bundle = read_bundle(tmp_path / "features.qt")
     assert bundle.manifest.forest is None
-    assert list(bundle.members) == ["library.so"]
+    assert list(bundle.members) == ["library/x86-64-v3.so"]
 
 
 def test_a_bundle_may_give_scores_without_outcomes(tmp_path: Path, manifest: Manifest, members: Members) -> None:

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
 import pytest
 import xgboost
@@ -65,6 +66,16 @@ def test_the_models_features_are_found_by_name_in_any_order(tmp_path: Path) -> N
     vectors = np.random.default_rng(1).normal(size=(50, 2))
     theirs = model.inplace_predict(vectors[:, ::-1], predict_type="margin").astype(np.float64)
     np.testing.assert_array_equal(engine._margins(vectors), theirs)
+
+
+def test_linear_trees_are_held_to_the_rows_whose_margins_are_finite(tmp_path: Path) -> None:
+    random = np.random.default_rng(2)
+    vectors = random.normal(size=(600, 2))
+    parameters = {"linear_tree": True, "objective": "binary", "verbosity": -1, "num_threads": 1, "num_leaves": 5}
+    model = lightgbm.train(parameters, lightgbm.Dataset(vectors, vectors[:, 0] > vectors[:, 1]), 4)
+    compile_bundle(features=small_features(), model=model, policy=POLICY, output=tmp_path / "linear.qt")
+    ours = qt.Engine.load(tmp_path / "linear.qt")._margins(vectors)
+    np.testing.assert_array_equal(ours, model.predict(vectors, raw_score=True))
 
 
 def refused(tmp_path: Path, error: type[QuickthornError], match: str, **changed: Any) -> None:

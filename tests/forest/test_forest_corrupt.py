@@ -25,7 +25,26 @@ def sound(xgboost: Any, lightgbm: Any, training: Any) -> dict[str, bytes]:
     dataset = lightgbm.Dataset(rows, labels, categorical_feature=[4])
     quiet = {"num_leaves": 6, "min_data_per_group": 5, "verbosity": -1, "num_threads": 1, "objective": "binary"}
     text = lightgbm.train(quiet, dataset, 2).model_to_string()
-    return {"json": bytes(booster.save_raw("json")), "ubj": bytes(booster.save_raw("ubj")), "txt": text.encode()}
+    plain = {"json": bytes(booster.save_raw("json")), "ubj": bytes(booster.save_raw("ubj")), "txt": text.encode()}
+    return plain | _several_outputs(xgboost, lightgbm, rows)
+
+
+def _several_outputs(xgboost: Any, lightgbm: Any, rows: Any) -> dict[str, bytes]:
+    """Models of several outputs: dropout in JSON, leaf vectors in UBJSON, linear leaves in text."""
+    classes = rows[:, 4] % 3
+    dart = {"booster": "dart", "rate_drop": 0.5, "objective": "multi:softprob", "num_class": 3}
+    vectors = {"multi_strategy": "multi_output_tree"}
+    small = {"max_depth": 2, "nthread": 1}
+    dropout = xgboost.train(small | dart, xgboost.DMatrix(rows, classes, nthread=1), 2)
+    targets = xgboost.DMatrix(rows, np.stack([classes, -classes], axis=1), nthread=1)
+    linear = {"linear_tree": True}
+    dataset = lightgbm.Dataset(rows, classes, params=linear)
+    quiet = {"num_leaves": 4, "verbosity": -1, "num_threads": 1, "objective": "multiclass", "num_class": 3}
+    return {
+        "dropout.json": bytes(dropout.save_raw("json")),
+        "vectors.ubj": bytes(xgboost.train(small | vectors, targets, 2).save_raw("ubj")),
+        "linear.txt": lightgbm.train(quiet | linear, dataset, 2).model_to_string().encode(),
+    }
 
 
 def try_to_use(path: Path, content: bytes) -> bool:
@@ -41,16 +60,16 @@ def try_to_use(path: Path, content: bytes) -> bool:
     return False
 
 
-@pytest.mark.parametrize("ending", ["json", "ubj", "txt"])
+@pytest.mark.parametrize("ending", ["json", "ubj", "txt", "dropout.json", "vectors.ubj", "linear.txt"])
 def test_a_truncated_file_is_refused(sound: dict[str, bytes], tmp_path: Path, ending: str) -> None:
     content = sound[ending]
     # After the trees LightGBM writes statistics and parameters, on which no prediction depends.
-    essential = content.find(b"end of trees") if ending == "txt" else len(content)
+    essential = content.find(b"end of trees") if ending.endswith("txt") else len(content)
     for length in range(0, essential, max(1, essential // 150)):
         assert try_to_use(tmp_path / "model", content[:length]), f"the first {length} bytes were taken for a model"
 
 
-@pytest.mark.parametrize("ending", ["json", "ubj", "txt"])
+@pytest.mark.parametrize("ending", ["json", "ubj", "txt", "dropout.json", "vectors.ubj", "linear.txt"])
 def test_altered_bytes_never_end_the_process(sound: dict[str, bytes], tmp_path: Path, ending: str) -> None:
     random = np.random.default_rng(3)
     refused = 0

@@ -13,7 +13,8 @@ import pytest
 from quickthorn.calibration.link import Link
 from quickthorn.errors import ModelError
 from quickthorn.forest.emission import emit_forest
-from quickthorn.forest.ensemble import Ensemble, Missing
+from quickthorn.forest.ensemble import EVERY_OUTPUT, Ensemble, Missing
+from quickthorn.reference.forest import margins_of
 
 
 def stumps(count: int, **changes: Any) -> Ensemble:
@@ -26,6 +27,7 @@ def stumps(count: int, **changes: Any) -> Ensemble:
         feature_count=3,
         feature_names=None,
         precision="float32",
+        sum_precision="float32",
         operator="<",
         zero_threshold=0.0,
         negative_fractions_truncate=False,
@@ -41,7 +43,9 @@ def stumps(count: int, **changes: Any) -> Ensemble:
         categories=np.empty(0, np.int32),
         leaf_value=np.tile(np.array([-1.0, 1.0], np.float32), count),
         leaf_id=np.tile(np.array([1, 2], np.int32), count),
-        base_margin=0.25,
+        output_count=1,
+        tree_output=np.zeros(count, np.int32),
+        base_margin=np.array([0.25], np.float32),
         link=Link.SIGMOID,
         link_scale=1.0,
     )
@@ -83,18 +87,55 @@ def test_trees_of_one_leaf_need_no_split(compile_forest: Callable[..., Any], cou
         roots=~np.arange(count, dtype=np.int32),
         leaf_value=leaves,
         leaf_id=np.zeros(count, np.int32),
+        tree_output=np.zeros(count, np.int32),
     )
     native = compile_forest(ensemble, "-O1")
     assert native.margins(np.full((1, 3), np.nan)).tolist() == [0.25 + leaves.sum()]
     assert native.leaves(np.zeros((1, 3))).tolist() == [[0] * count]
 
 
-def test_only_the_two_functions_are_exported_and_only_libc_is_needed(compile_forest: Callable[..., Any]) -> None:
+def test_trees_add_to_their_own_output_and_the_base_comes_last_where_it_does(
+    compile_forest: Callable[..., Any],
+) -> None:
+    plain: dict[str, Any] = {
+        "output_count": 3,
+        "tree_output": np.array([0, 1, 2, 2, 0, 0, 0, 0, 2, 2], np.int32),
+        "sum_precision": "float64",
+        "leaf_value": np.tile([-1.0, 0.1], 10),
+        "base_margin": np.array([0.25, 1e16, 0.5]),
+    }
+    rows = np.array([[9, 0.4, 9], [9, 0.5, 9]])
+    first = compile_forest(stumps(10, **plain), "-O1").margins(rows)
+    five, four = 0.25 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1, 0.5 + 0.1 + 0.1 + 0.1 + 0.1
+    # The second base is so large that what is added to it depends on the order.
+    assert first.tolist() == [[-4.75, 1e16 - 1.0, -3.5], [five, 1e16 + 0.1, four]]
+    last = compile_forest(stumps(10, **plain, base_last=True, average=True, scale=3.0), "-O1").margins(rows)
+    five, four = (0.1 + 0.1 + 0.1 + 0.1 + 0.1) / 5 * 3.0 + 0.25, (0.1 + 0.1 + 0.1 + 0.1) / 4 * 3.0 + 0.5
+    assert last.tolist() == [[-2.75, 1e16 - 3.0, -2.5], [five, 1e16 + 0.1 * 3.0, four]]
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9])
+def test_vector_leaves_add_to_every_output(compile_forest: Callable[..., Any], count: int) -> None:
+    vectors = np.tile(np.array([[-1.0, 2.0], [1.0, -3.0]], np.float32), (count, 1))
+    ensemble = stumps(
+        count,
+        output_count=2,
+        tree_output=np.full(count, EVERY_OUTPUT, np.int32),
+        leaf_value=vectors,
+        base_margin=np.array([0.25, 0.5], np.float32),
+    )
+    native = compile_forest(ensemble, "-O1")
+    rows = np.array([[9, 0.4, 9], [9, 0.5, 9]])
+    assert native.margins(rows).tolist() == [[0.25 - count, 0.5 + 2 * count], [0.25 + count, 0.5 - 3 * count]]
+    assert [margins_of(ensemble, row) for row in rows] == native.margins(rows).tolist()
+
+
+def test_only_the_three_functions_are_exported_and_only_libc_is_needed(compile_forest: Callable[..., Any]) -> None:
     native = compile_forest(stumps(20))
     shown = subprocess.run(["nm", "-D", str(native.path)], capture_output=True, text=True, check=True).stdout
     symbols = [line.split() for line in shown.splitlines()]
     defined = {words[-1] for words in symbols if len(words) == 3}
-    assert defined == {"quickthorn_forest_margin", "quickthorn_forest_leaves"}
+    assert defined == {"quickthorn_forest_margin", "quickthorn_forest_margins", "quickthorn_forest_leaves"}
     undefined = {words[-1].partition("@")[0] for words in symbols if words[0] == "U"}
     assert undefined <= {"memcpy", "memset", "__stack_chk_fail", "fabs"}
 

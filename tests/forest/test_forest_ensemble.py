@@ -83,6 +83,9 @@ def test_the_arrays_are_read_only(nameless: LoadedModel) -> None:
         ("leaf_value", lambda array: array * np.float32("inf"), "not finite"),
         ("missing", lambda array: array + 3, "expected 0 to 2"),
         ("category_offsets", lambda array: array + 1, "rise from 0"),
+        ("tree_output", lambda array: array + 1, "tree_output: expected 0 to 0"),
+        ("leaf_value", lambda array: np.stack([array, array], axis=1), r"leaf_value: expected float32 \[.*, 1\]"),
+        ("base_margin", lambda array: np.repeat(array, 2), r"base_margin: expected float32 \[1\]"),
     ],
 )
 def test_arrays_that_are_no_forest_are_refused(nameless: LoadedModel, name: str, change: Any, reason: str) -> None:
@@ -91,3 +94,21 @@ def test_arrays_that_are_no_forest_are_refused(nameless: LoadedModel, name: str,
     dtype = changed.dtype if name in ("threshold", "leaf_value") else array.dtype
     with pytest.raises(ModelError, match=reason):
         replace(nameless.ensemble, **{name: changed.astype(dtype)})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"objective": "multi:softprob", "num_class": 3}, r"3 outputs \(objective 'multi:softprob'\)"),
+        ({"objective": "binary:hinge"}, "the link 'step', which makes no score"),
+    ],
+    ids=str,
+)
+def test_a_decision_needs_one_output_with_a_score(
+    xgboost: Any, training: Any, nameless: LoadedModel, parameters: dict[str, Any], reason: str
+) -> None:
+    matrix = xgboost.DMatrix(training[0], training[1], nthread=1)
+    ensemble = load_model(xgboost.train({"nthread": 1, "max_depth": 2, **parameters}, matrix, 2)).ensemble
+    with pytest.raises(ModelError, match=reason):
+        ensemble.require_single_output()
+    nameless.ensemble.require_single_output()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from quickthorn.calibration.link import Link
 from quickthorn.errors import ModelError
 from quickthorn.forest.ensemble import Missing
 from quickthorn.forest.importing import load_model
+from quickthorn.reference.forest import margin_of
 
 SMALL = {"num_leaves": 15, "num_threads": 1, "verbosity": -1, "min_data_in_leaf": 5, "min_data_per_group": 5}
 
@@ -20,10 +22,19 @@ SMALL = {"num_leaves": 15, "num_threads": 1, "verbosity": -1, "min_data_in_leaf"
 def train(lightgbm: Any, training: Any, rounds: int = 11, **parameters: Any) -> Any:
     rows, labels, targets = training
     objective = parameters.setdefault("objective", "binary")
-    exponential = objective in ("poisson", "gamma", "tweedie")
-    label = labels if objective in ("binary", "cross_entropy") else np.exp(targets) if exponential else targets
-    categorical = parameters.pop("categorical_feature", "auto")
-    return lightgbm.train(SMALL | parameters, lightgbm.Dataset(rows, label, categorical_feature=categorical), rounds)
+    label = targets
+    if objective in ("binary", "cross_entropy", "cross_entropy_lambda", "lambdarank", "rank_xendcg"):
+        label = labels
+    elif objective in ("poisson", "gamma", "tweedie") or "reg_sqrt" in parameters:
+        label = np.exp(targets)
+    elif objective.startswith("multiclass"):
+        label = rows[:, 4] % 3
+    options = {
+        "categorical_feature": parameters.pop("categorical_feature", "auto"),
+        "group": [30] * 20 if "rank" in objective else None,
+        "params": {"linear_tree": parameters.get("linear_tree", False)},
+    }
+    return lightgbm.train(SMALL | parameters, lightgbm.Dataset(rows, label, **options), rounds)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +54,31 @@ def train(lightgbm: Any, training: Any, rounds: int = 11, **parameters: Any) -> 
         {"num_leaves": 60, "min_data_in_leaf": 1, "max_bin": 1000},
         # Nothing can be split, so every tree is one leaf.
         {"min_data_in_leaf": 10_000},
+        {"objective": "regression_l1"},
+        {"objective": "huber"},
+        {"objective": "fair"},
+        {"objective": "mape"},
+        {"objective": "gamma"},
+        {"objective": "tweedie"},
+        {"objective": "regression", "reg_sqrt": True},
+        {"objective": "fair", "reg_sqrt": True},
+        {"objective": "huber", "reg_sqrt": True},
+        {"objective": "quantile", "reg_sqrt": True},
+        {"objective": "cross_entropy_lambda"},
+        {"objective": "lambdarank"},
+        {"objective": "rank_xendcg"},
+        {"objective": "multiclass", "num_class": 3},
+        {"objective": "multiclass", "num_class": 3, "categorical_feature": [4], "zero_as_missing": True},
+        {"objective": "multiclassova", "num_class": 3, "sigmoid": 1.5},
+        {"objective": "multiclass", "num_class": 3, "boosting": "dart", "drop_rate": 0.5},
+        {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5},
+        {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5, "objective": "regression"},
+        {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5, "objective": "multiclass", "num_class": 3},
+        {"linear_tree": True, "objective": "regression"},
+        {"linear_tree": True, "objective": "binary", "linear_lambda": 0.1},
+        {"linear_tree": True, "objective": "multiclass", "num_class": 3, "boosting": "dart", "drop_rate": 0.5},
+        {"linear_tree": True, "objective": "regression", "categorical_feature": [4]},
+        {"linear_tree": True, "objective": "regression", "min_data_in_leaf": 10_000},
     ],
     ids=str,
 )
@@ -56,6 +92,52 @@ def test_a_booster_compiles_to_its_own_leaves_and_margins(
     numeric = ensemble.missing[~ensemble.categorical]
     assert (numeric == Missing.ZERO).any() == ("zero_as_missing" in parameters)
     assert_equal_to_source(model, training[0])
+    margins = model.source_margins(training[0]).reshape(600, -1)
+    scores = [ensemble.link.scores(row, ensemble.link_scale) for row in margins.tolist()]
+    np.testing.assert_allclose(scores, model.source_scores(training[0]).reshape(600, -1), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5},
+        {"objective": "multiclass", "num_class": 3},
+        {"objective": "regression", "linear_tree": True},
+        {"objective": "multiclassova", "num_class": 3, "linear_tree": True},
+    ],
+    ids=str,
+)
+def test_a_text_and_its_booster_agree(
+    lightgbm: Any,
+    training: Any,
+    tmp_path: Path,
+    parameters: dict[str, Any],
+    assert_equal_to_source: Callable[..., None],
+) -> None:
+    booster = train(lightgbm, training, **parameters)
+    path = tmp_path / "model.txt"
+    booster.save_model(path)
+    read, held = load_model(path), load_model(booster)
+    assert_equal_to_source(read, training[0])
+    loaded = lightgbm.Booster(model_file=path)
+    divisor = 11 if "boosting" in parameters else 1
+    assert np.array_equal(read.source_margins(training[0]), loaded.predict(training[0], raw_score=True) / divisor)
+    assert np.array_equal(held.source_margins(training[0]), booster.predict(training[0], raw_score=True) / divisor)
+    assert np.array_equal(held.source_scores(training[0]), booster.predict(training[0]))
+
+
+def test_linear_leaves_follow_their_features(lightgbm: Any, training: Any, compile_forest: Callable[..., Any]) -> None:
+    model = load_model(train(lightgbm, training, objective="regression", linear_tree=True))
+    linear = model.ensemble.linear
+    assert linear is not None
+    assert (np.diff(linear.offsets) > 1).any()
+    assert np.isnan(training[0]).any()
+    nameless = dataclasses.replace(model.ensemble, feature_names=tuple("abcde"))
+    moved = nameless.with_features(["e", "x", "d", "c", "b", "a"])
+    rows = np.full((600, 6), 1e9)
+    rows[:, [5, 4, 3, 2, 0]] = training[0]
+    assert np.array_equal(compile_forest(moved).margins(rows), model.source_margins(training[0]))
+    assert [margin_of(moved, row) for row in rows[:50]] == model.source_margins(training[0][:50]).tolist()
 
 
 def test_a_text_file_gives_the_same_ensemble_as_the_booster(lightgbm: Any, training: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from quickthorn.forest.importing import load_model
@@ -21,6 +21,8 @@ few = settings(
     deadline=None,
     derandomize=True,
     database=None,
+    # A failing forest is not made smaller: every attempt compiles one.
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -45,8 +47,16 @@ def shapes(draw: st.DrawFn) -> list[tuple[int, int]]:
 
 
 def numbers(width: int) -> st.SearchStrategy[float]:
-    return st.one_of(st.sampled_from(ODD), st.floats(width=32, allow_nan=False, allow_infinity=False) if width == 32
-                     else st.floats(allow_nan=False, allow_infinity=False))  # fmt: skip
+    # XGBoost cannot give the leaves of an infinite value beside a threshold that is the lowest float32.
+    wide = (
+        st.floats(-(2.0**127), 2.0**127, width=32) if width == 32 else st.floats(allow_nan=False, allow_infinity=False)
+    )
+    return st.one_of(st.sampled_from(ODD), wide)
+
+
+def normal(limit: float) -> st.SearchStrategy[float]:
+    """Numbers that LightGBM reads in the leaves' linear models: it refuses subnormal ones there."""
+    return st.floats(-limit, limit, allow_subnormal=False)
 
 
 def numbered(shape: list[tuple[int, int]]) -> list[int]:
@@ -68,7 +78,8 @@ def words(values: Any) -> str:
 @st.composite
 def lightgbm_texts(draw: st.DrawFn) -> str:
     blocks = []
-    for index in range(draw(st.integers(1, 10))):
+    classes, averaged = draw(st.sampled_from([1, 1, 2, 3])), draw(st.booleans())
+    for index in range(classes * draw(st.integers(1, 10 // classes))):
         tree = draw(shapes())
         leaves = [repr(draw(st.floats(-1e3, 1e3))) for _ in range(len(tree) + 1)]
         lines = [f"Tree={index}", f"num_leaves={len(leaves)}"]
@@ -93,12 +104,26 @@ def lightgbm_texts(draw: st.DrawFn) -> str:
                 f"right_child={words(right for _, right in tree)}",
             ]
         lines.append(f"leaf_value={words(leaves)}")
+        if draw(st.sampled_from([False, False, True])):
+            counts = [draw(st.integers(0, FEATURES)) for _ in leaves]
+            terms = [(draw(st.integers(0, FEATURES - 1)), repr(draw(normal(2.0)))) for _ in range(sum(counts))]
+            lines += [
+                "is_linear=1",
+                f"leaf_const={words(repr(draw(normal(9.0))) for _ in leaves)}",
+                f"num_features={words(counts)}",
+                f"leaf_features={words(feature for feature, _ in terms)}",
+                f"leaf_coeff={words(coefficient for _, coefficient in terms)}",
+            ]
+            if not tree:
+                lines += ["split_feature=", "threshold=", "decision_type=", "left_child=", "right_child="]
         if sets:
             lines += [f"cat_boundaries={words(bounds)}", f"cat_threshold={words(sets)}"]
         blocks.append("\n".join([*lines, "shrinkage=1", "", ""]))
+    objective = f"multiclass num_class:{classes}" if classes > 1 else "regression"
     head = (
-        "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\n"
-        f"max_feature_idx={FEATURES - 1}\nobjective=regression\nfeature_names=Column_0 Column_1 Column_2\n"
+        f"tree\nversion=v4\nnum_class={classes}\nnum_tree_per_iteration={classes}\nlabel_index=0\n"
+        f"max_feature_idx={FEATURES - 1}\nobjective={objective}\n"
+        f"{'average_output' if averaged else ''}\nfeature_names=Column_0 Column_1 Column_2\n"
         "feature_infos=none none none\n\n"
     )
     return head + "\n".join([*blocks, "end of trees", ""])
@@ -107,6 +132,9 @@ def lightgbm_texts(draw: st.DrawFn) -> str:
 @st.composite
 def xgboost_documents(draw: st.DrawFn) -> str:
     trees = []
+    # Every output's leaves in one vector, or trees that add to one output each.
+    outputs, kind = draw(st.sampled_from([1, 1, 2, 3])), draw(st.sampled_from(["plain", "dart", "vectors"]))
+    vectors = kind == "vectors" and outputs > 1
     for index in range(draw(st.integers(1, 10))):
         left = numbered(draw(shapes()))
         count = len(left)
@@ -120,34 +148,42 @@ def xgboost_documents(draw: st.DrawFn) -> str:
             if is_split[node]:
                 parents[left[node]] = parents[left[node] + 1] = node
         sizes = [len(members) for members in sets]
+        leaf_nodes = [node for node in range(count) if not is_split[node]]
+        rows = {node: row for row, node in enumerate(draw(st.permutations(leaf_nodes)))} if vectors else {}
+        length = outputs if vectors else 1
+        weights = [float(np.float32(draw(st.floats(-9, 9)))) for _ in range(len(rows) * length)]
         trees.append(
-            {
-                "base_weights": [0.0] * count, "loss_changes": [0.0] * count, "sum_hessian": [0.0] * count,
+            ({"leaf_weights": weights} if vectors else {}) | {
+                "base_weights": [0.0] * count * length, "loss_changes": [0.0] * count, "sum_hessian": [0.0] * count,
                 "categories": [member for members in sets for member in members],
                 "categories_nodes": nodes, "categories_sizes": sizes,
                 "categories_segments": [sum(sizes[:position]) for position in range(len(sizes))],
                 "default_left": [draw(st.integers(0, 1)) for _ in range(count)],
                 "id": index, "left_children": left, "parents": parents,
-                "right_children": [child + 1 if child >= 0 else -1 for child in left],
+                "right_children": [child + 1 if child >= 0 else rows.get(node, -1) for node, child in enumerate(left)],
                 "split_conditions": values, "split_type": kinds,
                 "split_indices": [draw(st.integers(0, FEATURES - 1)) if split else 0 for split in is_split],
                 "tree_param": {"num_deleted": "0", "num_feature": str(FEATURES), "num_nodes": str(count),
-                               "size_leaf_vector": "1"},
+                               "size_leaf_vector": str(length)},
             }
         )  # fmt: skip
     model = {
         "cats": {"enc": [], "feature_segments": [], "sorted_idx": []},
         "gbtree_model_param": {"num_parallel_tree": "1", "num_trees": str(len(trees))},
         "iteration_indptr": list(range(len(trees) + 1)),
-        "tree_info": [0] * len(trees),
+        "tree_info": [0 if vectors else draw(st.integers(0, outputs - 1)) for _ in trees],
         "trees": trees,
     }
     base_score = draw(st.sampled_from(["5E-1", "[1E-3]", "9.99E-1"]))
+    booster: dict[str, Any] = {"model": model, "name": "gbtree"}
+    if kind == "dart":
+        dropout = [float(np.float32(draw(st.floats(0, 2)))) for _ in trees]
+        booster = {"name": "dart", "gbtree": booster, "weight_drop": dropout}
     learner = {
         "attributes": {}, "feature_names": [], "feature_types": [],
-        "gradient_booster": {"model": model, "name": "gbtree"},
+        "gradient_booster": booster,
         "learner_model_param": {"base_score": base_score, "boost_from_average": "1", "num_class": "0",
-                                "num_feature": str(FEATURES), "num_target": "1"},
+                                "num_feature": str(FEATURES), "num_target": str(outputs)},
         "objective": {"name": "binary:logistic", "reg_loss_param": {"scale_pos_weight": "1"}},
     }  # fmt: skip
     return json.dumps({"learner": learner, "version": [3, 2, 0]})

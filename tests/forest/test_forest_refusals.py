@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from pathlib import Path
@@ -12,34 +13,61 @@ import pytest
 
 from quickthorn.errors import MissingExtraError, ModelError
 from quickthorn.forest.importing import load_model
+from quickthorn.forest.xgboost_document import read_document
 
 
 @pytest.mark.parametrize(
     ("parameters", "reason"),
     [
         ({"booster": "gblinear", "updater": "coord_descent"}, "the booster is 'gblinear'"),
-        ({"booster": "dart", "rate_drop": 0.5}, "the booster is 'dart'"),
-        ({"objective": "multi:softprob", "num_class": 3}, "multi-class"),
-        ({"objective": "binary:hinge"}, "unknown objective 'binary:hinge'"),
-        ({"objective": "rank:pairwise"}, "unknown objective 'rank:pairwise'"),
-        ({"objective": "reg:quantileerror", "quantile_alpha": [0.2, 0.8]}, "one output|one number"),
     ],
     ids=str,
 )
-def test_xgboost_models_with_more_than_one_plain_output(
-    xgboost: Any, training: Any, parameters: dict[str, Any], reason: str
-) -> None:
+def test_xgboost_models_that_are_no_trees(xgboost: Any, training: Any, parameters: dict[str, Any], reason: str) -> None:
     rows = np.nan_to_num(training[0])
     booster = xgboost.train({"nthread": 1, **parameters}, xgboost.DMatrix(rows, training[1], nthread=1), 2)
     with pytest.raises(ModelError, match=reason):
         load_model(booster)
 
 
-def test_an_xgboost_model_of_several_targets(xgboost: Any, training: Any) -> None:
-    labels = np.stack([training[2], -training[2]], axis=1)
-    estimator = xgboost.XGBRegressor(n_estimators=2, n_jobs=1).fit(training[0], labels)
-    with pytest.raises(ModelError, match="num_target is 2"):
-        load_model(estimator)
+def test_a_custom_xgboost_objective_is_not_in_the_model(xgboost: Any, training: Any) -> None:
+    matrix = xgboost.DMatrix(training[0], training[2], nthread=1)
+    document = json.loads(bytes(xgboost.train({"nthread": 1}, matrix, 1).save_raw("json")))
+    document["learner"]["objective"]["name"] = "mine"
+    with pytest.raises(ModelError, match="unknown objective 'mine'; expected one of binary:hinge"):
+        read_document(json.dumps(document).encode(), "model")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        (("learner_model_param", "num_class"), "4", "3 classes, but the model 4"),
+        (("learner_model_param", "num_class"), "0", "0 classes and 1 targets do not go with"),
+        (("learner_model_param", "num_target"), "2", "3 classes and 2 targets"),
+        (("learner_model_param", "num_class"), "4000000000", "outputs; expected at most"),
+        (("learner_model_param", "base_score"), "[1E0,2E0]", "base_score: expected one number or 3"),
+        (("objective", "softmax_multiclass_param", "num_class"), "300", "300 classes, but the model 3"),
+        (("gradient_booster", "gbtree", "model", "tree_info"), [0, 1, 3], "tree_info: expected 0 to 2"),
+        (("gradient_booster", "gbtree", "model", "tree_info"), [0, 1], "assigned to an output"),
+        (("gradient_booster", "weight_drop"), [1.0, 1.0], "weight_drop: expected 3 numbers"),
+        (("gradient_booster", "weight_drop"), [1.0, 1.0, float("inf")], "weight_drop: expected 3 numbers"),
+        (("gradient_booster", "gbtree", "model", "trees", 1, "id"), 0, "id: expected 1, got 0"),
+        (("gradient_booster", "gbtree", "model", "trees", 1, "tree_param", "size_leaf_vector"), "2", "hold 2 values"),
+        (("gradient_booster", "gbtree", "model", "trees", 1, "tree_param", "size_leaf_vector"), "3", "3.1 and later"),
+    ],
+    ids=str,
+)
+def test_outputs_that_do_not_agree(xgboost: Any, training: Any, path: tuple[Any, ...], value: Any, reason: str) -> None:
+    matrix = xgboost.DMatrix(training[0], training[0][:, 4] % 3, nthread=1)
+    parameters = {"objective": "multi:softprob", "num_class": 3, "booster": "dart", "nthread": 1, "max_depth": 2}
+    document = json.loads(bytes(xgboost.train(parameters, matrix, 1).save_raw("json")))
+    read_document(json.dumps(document).encode(), "model")
+    holder = document["learner"]
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = value
+    with pytest.raises(ModelError, match=reason):
+        read_document(json.dumps(document).encode(), "model")
 
 
 def test_an_xgboost_wrapper_with_another_missing_value(xgboost: Any, training: Any) -> None:
@@ -49,24 +77,46 @@ def test_an_xgboost_wrapper_with_another_missing_value(xgboost: Any, training: A
 
 
 @pytest.mark.parametrize(
-    ("parameters", "reason"),
+    ("line", "replacement", "reason"),
     [
-        ({"objective": "multiclass", "num_class": 3}, "multi-class"),
-        ({"objective": "binary", "boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}, "averaged"),
-        ({"objective": "regression", "linear_tree": True}, "linear models"),
-        ({"objective": "regression", "reg_sqrt": True}, "regression sqrt"),
-        ({"objective": "cross_entropy_lambda"}, "unknown objective 'cross_entropy_lambda'"),
+        ("num_class=", "num_class=4", "num_class is 4 and num_tree_per_iteration 3; expected 4 for both"),
+        ("num_tree_per_iteration=", "num_tree_per_iteration=1", "expected 3 for both"),
+        ("num_class=", "num_class=0", "num_class is 0; expected 1 to"),
+        ("objective=", "objective=multiclass num_class:300", "num_class:300, but num_class=3"),
+        ("objective=", "objective=multiclass", "num_class:None, but num_class=3"),
+        ("objective=", "objective=binary sigmoid:1", "expected 1 for both with the objective 'binary'"),
+        ("objective=", "objective=multiclassova num_class:3 sigmoid:-1", "sigmoid: expected a positive number"),
+        ("objective=", "objective=multiclassova num_class:3 sigmoid:1.1.1", "sigmoid: expected a positive number"),
+        ("objective=", "objective=multiclass num_class:3 sqrt", "does not go with 'sqrt'"),
+        ("is_linear=", "is_linear=2", "is_linear: expected 0 or 1"),
+        ("is_linear=", "is_linear=1", "num_features is missing"),
+        ("is_linear=", "is_linear=1\nnum_features=1 1\nleaf_features=0  9  ", "leaf_features: expected 0 to 4"),
+        ("is_linear=", "is_linear=1\nnum_features=-1 2\nleaf_features=0 ", "num_features: expected no negative"),
+        ("is_linear=", "is_linear=1\nnum_features=1 1\nleaf_features=0", "leaf_features: expected 2 values, got 1"),
+        (
+            "is_linear=",
+            "is_linear=1\nleaf_const=0 0\nnum_features=1 1\nleaf_features=0  1  \nleaf_coeff=0 0 0",
+            "leaf_coeff: expected 2 values, got 3",
+        ),
+        (
+            "is_linear=",
+            "is_linear=1\nleaf_const=0 inf\nnum_features=1 1\nleaf_features=0  1  \nleaf_coeff=0 0",
+            "constant or coefficient is not finite",
+        ),
     ],
-    ids=str,
+    ids=range(16),
 )
-def test_lightgbm_models_with_more_than_one_plain_output(
-    lightgbm: Any, training: Any, parameters: dict[str, Any], reason: str
+def test_a_lightgbm_text_whose_parts_do_not_agree(
+    lightgbm: Any, training: Any, tmp_path: Path, line: str, replacement: str, reason: str
 ) -> None:
-    quiet = {"verbosity": -1, "num_threads": 1, "num_leaves": 5}
-    dataset = lightgbm.Dataset(training[0], training[1], params={"linear_tree": "linear_tree" in parameters})
-    booster = lightgbm.train(quiet | parameters, dataset, 2)
+    quiet = {"verbosity": -1, "num_threads": 1, "num_leaves": 2, "objective": "multiclass", "num_class": 3}
+    booster = lightgbm.train(quiet, lightgbm.Dataset(training[0], training[0][:, 4] % 3), 1)
+    lines = booster.model_to_string().split("\n")
+    lines[next(number for number, text in enumerate(lines) if text.startswith(line))] = replacement
+    path = tmp_path / "model.txt"
+    path.write_text("\n".join(lines))
     with pytest.raises(ModelError, match=reason):
-        load_model(booster)
+        load_model(path)
 
 
 def test_a_custom_objective_is_not_in_the_text(lightgbm: Any, training: Any) -> None:

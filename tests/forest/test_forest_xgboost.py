@@ -20,9 +20,22 @@ SMALL = {"max_depth": 4, "nthread": 1, "seed": 1}
 def train(xgboost: Any, training: Any, rounds: int = 11, categorical: bool = False, **parameters: Any) -> Any:
     rows, labels, targets = training
     objective = parameters.setdefault("objective", "binary:logistic")
-    label = labels if "logi" in objective else np.exp(targets) if objective.startswith("count") else targets
+    label = targets
+    if objective.startswith(("binary:", "rank:", "reg:logistic")):
+        label = labels
+    elif objective in ("count:poisson", "reg:gamma", "reg:tweedie", "reg:squaredlogerror", "survival:cox"):
+        label = np.exp(targets)
+    elif objective.startswith("multi:"):
+        label = rows[:, 4] % 3
+    elif "targets" in parameters:
+        label = np.stack([targets, -targets, targets**2], axis=1)[:, : parameters.pop("targets")]
     types = ["float"] * 4 + ["c" if categorical else "float"]
     matrix = xgboost.DMatrix(rows, label, feature_types=types, enable_categorical=categorical, nthread=1)
+    if objective.startswith("rank:"):
+        matrix.set_group([30] * 20)
+    if objective == "survival:aft":
+        matrix.set_float_info("label_lower_bound", np.exp(targets))
+        matrix.set_float_info("label_upper_bound", np.where(labels > 0, np.inf, np.exp(targets)))
     return xgboost.train(SMALL | parameters, matrix, rounds)
 
 
@@ -41,6 +54,28 @@ def train(xgboost: Any, training: Any, rounds: int = 11, categorical: bool = Fal
         {"grow_policy": "lossguide", "max_leaves": 20, "max_depth": 0},
         {"categorical": True, "max_cat_to_onehot": 2},
         {"categorical": True, "max_cat_to_onehot": 100, "objective": "reg:squarederror"},
+        {"objective": "binary:hinge"},
+        {"objective": "reg:logistic"},
+        {"objective": "reg:squaredlogerror"},
+        {"objective": "reg:pseudohubererror"},
+        {"objective": "reg:quantileerror", "quantile_alpha": 0.3},
+        {"objective": "reg:quantileerror", "quantile_alpha": [0.2, 0.5, 0.9]},
+        {"objective": "reg:gamma"},
+        {"objective": "reg:tweedie", "tweedie_variance_power": 1.3},
+        {"objective": "rank:pairwise"},
+        {"objective": "rank:ndcg"},
+        {"objective": "rank:map"},
+        {"objective": "survival:cox"},
+        {"objective": "survival:aft", "aft_loss_distribution": "logistic"},
+        {"objective": "multi:softprob", "num_class": 3},
+        {"objective": "multi:softmax", "num_class": 3, "num_parallel_tree": 2, "subsample": 0.7},
+        {"objective": "multi:softprob", "num_class": 3, "categorical": True, "max_cat_to_onehot": 2},
+        {"booster": "dart", "rate_drop": 0.5, "base_score": 0.123},
+        {"booster": "dart", "rate_drop": 0.4, "objective": "multi:softmax", "num_class": 3, "base_score": 0.3},
+        {"objective": "reg:squarederror", "targets": 2},
+        {"objective": "reg:squarederror", "targets": 3, "base_score": 1.75, "num_parallel_tree": 2, "subsample": 0.7},
+        {"objective": "reg:squarederror", "targets": 2, "multi_strategy": "multi_output_tree"},
+        {"objective": "reg:squarederror", "targets": 3, "multi_strategy": "multi_output_tree", "base_score": -4.5},
     ],
     ids=str,
 )
@@ -51,6 +86,9 @@ def test_a_booster_compiles_to_its_own_leaves_and_margins(
     assert model.ensemble.precision == "float32"
     assert model.ensemble.categorical.any() == parameters.get("categorical", False)
     assert_equal_to_source(model, training[0])
+    margins = model.source_margins(training[0]).reshape(600, -1)
+    scores = [model.ensemble.link.scores(row, model.ensemble.link_scale) for row in margins.tolist()]
+    np.testing.assert_allclose(scores, model.source_scores(training[0]).reshape(600, -1), rtol=1e-6, atol=1e-30)
 
 
 @pytest.mark.parametrize("ending", ["json", "ubj"])
@@ -78,6 +116,64 @@ def test_a_number_beside_the_middle_of_two_float32_is_rounded_once(xgboost: Any,
     path = tmp_path / "model.json"
     path.write_text(text)
     assert load_model(path).ensemble.threshold[0] == np.nextafter(np.float32(1), np.float32(2))
+
+
+@pytest.mark.parametrize("parameters", [{}, {"objective": "multi:softmax", "num_class": 3}], ids=str)
+@pytest.mark.parametrize("booster", ["gbtree", "dart"])
+def test_margins_are_those_of_the_booster_itself(
+    xgboost: Any, training: Any, parameters: dict[str, Any], booster: str
+) -> None:
+    trained = train(xgboost, training, booster=booster, **parameters)
+    matrix = xgboost.DMatrix(training[0])
+    model = load_model(trained)
+    assert np.array_equal(model.source_margins(training[0]), trained.predict(matrix, output_margin=True))
+    scores = model.source_scores(training[0])
+    if parameters:
+        scores = scores.argmax(axis=1)
+    assert np.array_equal(scores, trained.predict(matrix))
+
+
+def test_both_forms_of_dropout_are_the_same_forest(
+    xgboost: Any, training: Any, tmp_path: Path, assert_equal_to_source: Callable[..., None]
+) -> None:
+    booster = train(xgboost, training, booster="dart", rate_drop=0.5, base_score=0.2)
+    document = json.loads(bytes(booster.save_raw("json")))
+    old = document["learner"]["gradient_booster"]
+    assert min(old["weight_drop"]) < 0.9
+    document["learner"]["gradient_booster"] = old["gbtree"]
+    document["learner"]["gradient_booster"]["model"]["weight_drop"] = old["weight_drop"]
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(document))
+    model, expected = load_model(path), load_model(booster)
+    assert np.array_equal(model.ensemble.leaf_value, expected.ensemble.leaf_value)
+    assert np.array_equal(model.source_margins(training[0]), expected.source_margins(training[0]))
+    assert_equal_to_source(model)
+
+
+@pytest.mark.parametrize("spelling", ["2E0", "[2E0]", "[2E0,-1E0,5E-1]"])
+def test_every_spelling_of_base_score_for_several_outputs(
+    xgboost: Any, training: Any, tmp_path: Path, spelling: str
+) -> None:
+    document = json.loads(bytes(train(xgboost, training, objective="multi:softprob", num_class=3).save_raw("json")))
+    document["learner"]["learner_model_param"]["base_score"] = spelling
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(document))
+    expected = [2.0, -1.0, 0.5] if "," in spelling else [2.0, 2.0, 2.0]
+    assert load_model(path).ensemble.base_margin.tolist() == expected
+
+
+@pytest.mark.parametrize("options", [{}, {"booster": "dart", "rate_drop": 0.3}], ids=str)
+def test_a_multi_class_wrapper_stops_at_its_best_iteration(
+    xgboost: Any, training: Any, assert_equal_to_source: Callable[..., None], options: dict[str, Any]
+) -> None:
+    rows, classes = training[0], training[0][:, 4] % 3
+    estimator = xgboost.XGBClassifier(n_estimators=60, early_stopping_rounds=3, n_jobs=1, max_depth=4, **options)
+    noise = np.random.default_rng(0).integers(0, 3, 100)
+    estimator.fit(rows[:500], classes[:500], eval_set=[(rows[500:], noise)], verbose=False)
+    model = load_model(estimator)
+    assert model.ensemble.tree_count == 3 * (estimator.best_iteration + 1) < 180
+    assert np.array_equal(model.source_margins(rows), estimator.predict(rows, output_margin=True))
+    assert_equal_to_source(model, rows)
 
 
 @pytest.mark.parametrize("spelling", ["5E-1", "[5E-1]", "0.5"])
@@ -131,7 +227,11 @@ def test_a_frames_categories_are_read_when_they_are_codes_and_refused_when_text(
     estimator.fit(texts, labels)
     with pytest.raises(ModelError, match="'c' was trained on categories such as 'shop 0'"):
         load_model(estimator)
-    assert np.array_equal(load_model(estimator, category_codes=True).ensemble.threshold, model.ensemble.threshold)
+    by_code = load_model(estimator, category_codes=True).ensemble
+    assert np.array_equal(by_code.threshold, model.ensemble.threshold)
+    assert by_code.category_dictionary == (None, tuple(f"shop {code}" for code in range(40)))
+    moved = by_code.with_features(["c", "other", "x"])
+    assert moved.category_dictionary == (by_code.category_dictionary[1], None, None)
 
 
 def test_infinite_rows_are_scored_although_a_matrix_refuses_them(

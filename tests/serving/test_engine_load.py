@@ -12,7 +12,11 @@ import pytest
 
 import quickthorn as qt
 from quickthorn.bundle import read_bundle, write_bundle
+from quickthorn.bundle.manifest import library_member
 from quickthorn.errors import BundleError, StateError
+from quickthorn.native import _native
+
+from .conftest import payments
 
 EVENT = {"event_id": "p", "at": 1_785_000_000_000_000, "customer": "c", "amount": "59.90"}
 FORBIDDEN = "numpy numba llvmlite treelite xgboost lightgbm sklearn scipy pandas pyarrow matplotlib rich"
@@ -34,7 +38,7 @@ def test_serving_in_a_fresh_interpreter_imports_no_compiler_and_no_training_libr
 @pytest.mark.parametrize(
     "member",
     [
-        "library.so",
+        *("library/x86-64-v2.so", "library/x86-64-v3.so", "library/x86-64-v4.so"),
         "policy.toml",
         "golden/features.f64",
         "golden/margins.f64",
@@ -98,7 +102,8 @@ def test_a_library_that_is_none_is_refused_and_the_loaded_engine_goes_on(
     before = engine.score(EVENT).margin
     honest = read_bundle(bundle)
     members = {name: bytes(content) for name, content in honest.members.items()}
-    members["library.so"] = b"\x7fELF" + bytes(5_000)
+    for target in honest.manifest.targets:
+        members[library_member(target)] = b"\x7fELF" + bytes(5_000)
     broken = tmp_path / "broken.qt"
     write_bundle(broken, honest.manifest, members)
     with pytest.raises(BundleError, match=r"broken\.qt: library: cannot be mapped"):
@@ -111,9 +116,22 @@ def test_another_processors_bundle_is_refused(bundle: Path, tmp_path: Path) -> N
 
     honest = read_bundle(bundle)
     foreign = tmp_path / "foreign.qt"
-    write_bundle(foreign, msgspec.structs.replace(honest.manifest, target="x86-64-v9"), honest.members)
-    with pytest.raises(BundleError, match=r"expected a processor of level x86-64-v9"):
+    members = {name: content for name, content in honest.members.items() if not name.startswith("library/")}
+    members["library/x86-64-v9.so"] = honest.members["library/x86-64-v2.so"]
+    write_bundle(foreign, msgspec.structs.replace(honest.manifest, targets=("x86-64-v9",)), members)
+    with pytest.raises(BundleError, match=r"expected a processor of level x86-64-v9, found one without it$"):
         qt.Engine.load(foreign)
+    with pytest.raises(BundleError, match=r"found one without it \(asked for: x86-64-v9\)"):
+        qt.Engine.load(bundle, target="x86-64-v9")
+
+
+def test_every_level_this_processor_runs_decides_alike(bundle: Path, load: Callable[..., qt.Engine]) -> None:
+    levels = [level for level in read_bundle(bundle).manifest.targets if _native.processor_supports(level)]
+    assert levels
+    events = payments(200)
+    engines = [load(target=level) for level in levels]
+    decided = [[engine.decide(event).margin for event in events] for engine in engines]
+    assert all(margins == decided[0] for margins in decided)
 
 
 def test_a_path_without_a_bundle_is_refused(tmp_path: Path) -> None:

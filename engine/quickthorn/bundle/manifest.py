@@ -21,9 +21,8 @@ FORMAT_VERSION: Final = 1
 """The manifest format this release writes and reads."""
 
 ABI_VERSION: Final = 1
-"""The version of the C structure in ``library.so`` through which the engine calls a bundle."""
+"""The version of the C structure in a bundle's libraries through which the engine calls them."""
 
-LIBRARY: Final = "library.so"
 POLICY: Final = "policy.toml"
 GOLDEN_FEATURES: Final = "golden/features.f64"
 GOLDEN_MARGINS: Final = "golden/margins.f64"
@@ -34,7 +33,7 @@ _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_./-")
 _NAME_LIMIT: Final = 128
 
 Kind: TypeAlias = Literal["id", "event_time", "entity", "money", "number", "category", "text", "boolean"]
-Source: TypeAlias = Literal["xgboost", "lightgbm"]
+Source: TypeAlias = Literal["xgboost", "lightgbm", "catboost", "sklearn"]
 
 _Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
@@ -104,6 +103,10 @@ class ForestSummary(_Record, frozen=True, kw_only=True):
     link: Link
     link_scale: Annotated[float, Meta(gt=0.0)] = 1.0
 
+    def __post_init__(self) -> None:
+        if not self.link.native:
+            raise ValueError(f"link: expected one that the engine evaluates, found {self.link.value!r}")
+
 
 class PolicySummary(_Record, frozen=True, kw_only=True):
     """The policy as the engine applies it; the member ``policy.toml`` is the same as a policy file."""
@@ -156,7 +159,7 @@ class Manifest(_Record, frozen=True, kw_only=True):
     """Everything a bundle says about itself. ``members`` is filled in by ``write_bundle``.
 
     ``quickthorn``      the version of this package that built the bundle
-    ``target``          the CPU level ``library.so`` was compiled for, such as "x86-64-v3"
+    ``targets``         the CPU levels there is a library for, such as "x86-64-v3", the least demanding first
     ``event``           the name of the event class, for error messages
     ``schema``          its fields in slot order
     ``features``        feature names in vector order
@@ -172,7 +175,7 @@ class Manifest(_Record, frozen=True, kw_only=True):
     format_version: int = FORMAT_VERSION
     abi_version: int = ABI_VERSION
     quickthorn: _Text
-    target: _Text
+    targets: Annotated[tuple[_Text, ...], Meta(min_length=1)]
     event: _Text
     schema: tuple[SchemaField, ...]
     features: Annotated[tuple[_Text, ...], Meta(min_length=1)]
@@ -189,6 +192,9 @@ class Manifest(_Record, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         _check_schema(self.schema)
         _refuse_twice(self.features, "feature")
+        _refuse_twice(self.targets, "target")
+        for target in self.targets:
+            check_member_name(library_member(target))
         _refuse_twice((group.entity for group in self.groups), "group")
         kinds = {field.name: field.kind for field in self.schema}
         for group in self.groups:
@@ -212,7 +218,7 @@ class Manifest(_Record, frozen=True, kw_only=True):
 
     def expected_members(self) -> dict[str, int | None]:
         """The members this manifest calls for, with their exact sizes in bytes where the manifest fixes them."""
-        expected: dict[str, int | None] = {LIBRARY: None}
+        expected: dict[str, int | None] = {library_member(target): None for target in self.targets}
         if self.policy is not None:
             expected[POLICY] = None
         if self.golden is not None:
@@ -257,6 +263,11 @@ def decode_manifest(encoded: bytes | bytearray | memoryview, origin: str) -> Man
         return _DECODER.decode(encoded)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{origin}: manifest: {error}") from error
+
+
+def library_member(target: str) -> str:
+    """The member that holds the shared library for a CPU level."""
+    return f"library/{target}.so"
 
 
 def check_member_name(name: str) -> None:

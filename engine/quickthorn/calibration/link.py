@@ -6,6 +6,7 @@ The native side evaluates the same expressions in the same order with the same l
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from enum import Enum
 
 from quickthorn.errors import ModelError
@@ -17,22 +18,59 @@ class Link(Enum):
     IDENTITY = "identity"
     SIGMOID = "sigmoid"
     EXP = "exp"
+    STEP = "step"
+    SOFTMAX = "softmax"
+    SIGNED_SQUARE = "signed_square"
+    LOG1P_EXP = "log1p_exp"
 
     @property
     def code(self) -> int:
-        """The number that stands for this link in native code: identity 0, sigmoid 1, exp 2."""
+        """The number that stands for this link in native code: identity 0, sigmoid 1, exp 2.
+
+        Raises ModelError for the other links, which native code does not evaluate.
+        """
+        if not self.native:
+            raise ModelError(f"the link {self.value!r} makes no score that a decision can be made from")
         return _CODES[self]
 
     def score(self, margin: float, scale: float = 1.0) -> float:
         """The score of a margin, both float64; `scale` multiplies the margin inside the sigmoid and is 1 elsewhere.
 
-        sigmoid: ``1 / (1 + exp(-scale * margin))``; exp: ``exp(margin)``; identity: the margin itself.
+        sigmoid: ``1 / (1 + exp(-scale * margin))``; exp: ``exp(margin)``; identity: the margin itself; step: 1 above
+        0, else 0; signed_square: ``margin * abs(margin)``; log1p_exp: ``log(1 + exp(margin))``; softmax of one margin
+        is 1.
         """
         if self is Link.SIGMOID:
             return 1.0 / (1.0 + _exp(-scale * margin))
         if self is Link.EXP:
             return _exp(margin)
+        if self is Link.STEP:
+            return 1.0 if margin > 0.0 else 0.0
+        if self is Link.SIGNED_SQUARE:
+            return margin * abs(margin)
+        if self is Link.LOG1P_EXP:
+            # LightGBM's own expression: it loses the small scores of low margins, and is infinite above 709.
+            return math.log1p(_exp(margin))
+        if self is Link.SOFTMAX:
+            return 1.0
         return margin
+
+    def scores(self, margins: Sequence[float], scale: float = 1.0) -> list[float]:
+        """The scores of an ensemble's outputs: softmax over all of them, every other link one by one.
+
+        softmax: ``exp(margin - largest)``, divided by the sum of them all.
+        """
+        if self is Link.SOFTMAX:
+            largest = max(margins)
+            powers = [_exp(margin - largest) for margin in margins]
+            total = sum(powers)
+            return [power / total for power in powers]
+        return [self.score(margin, scale) for margin in margins]
+
+    @property
+    def native(self) -> bool:
+        """Whether native code evaluates this link."""
+        return self in _CODES
 
     @classmethod
     def named(cls, name: str) -> Link:

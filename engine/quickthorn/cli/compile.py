@@ -11,7 +11,7 @@ from quickthorn.errors import FeatureError, QuickthornError
 from quickthorn.features import FeatureSet
 
 DESCRIPTION = (
-    "Compile a feature set, a trained XGBoost or LightGBM model and a policy into one bundle file. The compiled forest "
+    "Compile a feature set, a trained tree ensemble and a policy into one bundle file. The compiled forest "
     "is held to the source library before anything is written: same leaf in every tree, same bits in every margin."
 )
 
@@ -22,10 +22,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--features", required=True, metavar="FILE.py:NAME", help="Python file and the name of the FeatureSet in it"
     )
-    parser.add_argument("--model", required=True, type=Path, help="model file: XGBoost .json or .ubj, LightGBM .txt")
+    parser.add_argument(
+        "--model",
+        required=True,
+        type=Path,
+        help="model file: XGBoost .json or .ubj, LightGBM .txt, CatBoost .cbm or .json, scikit-learn .skops",
+    )
     parser.add_argument("--policy", required=True, type=Path, help="policy file (TOML)")
     parser.add_argument("-o", "--output", required=True, type=Path, help="bundle file to write")
-    parser.add_argument("--target", help="CPU level: x86-64-v2, x86-64-v3 (the default) or x86-64-v4")
+    parser.add_argument("--target", help="one CPU level, x86-64-v2, x86-64-v3 or x86-64-v4 (default: all three)")
     parser.set_defaults(run=run)
 
 
@@ -44,8 +49,9 @@ def run(args: argparse.Namespace) -> int:
     except QuickthornError as error:
         print(f"quickthorn compile: error: {error}", file=sys.stderr)
         return 2
-    print(f"{summary.path}: {summary.size_bytes:,} bytes, bundle {summary.bundle_id[:16]}, target {summary.target}")
+    print(f"{summary.path}: {summary.size_bytes:,} bytes, bundle {summary.bundle_id[:16]}")
     print(f"  {summary.features} features, {summary.trees} trees")
+    print(f"  for {', '.join(summary.targets)}")
     print(f"  {summary.golden_rows} golden vectors agree with the source library in every leaf and every bit")
     return 0
 

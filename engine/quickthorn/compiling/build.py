@@ -24,13 +24,13 @@ from quickthorn.bundle.manifest import (
     GOLDEN_LEAVES,
     GOLDEN_MARGINS,
     GOLDEN_SCORES,
-    LIBRARY,
     POLICY,
+    library_member,
 )
-from quickthorn.compiling.library import link_library
-from quickthorn.compiling.toolchain import COMPILE_FLAGS, LINK_FLAGS, Compiler, check_target, find_compiler
+from quickthorn.compiling.library import link_libraries
+from quickthorn.compiling.toolchain import COMPILE_FLAGS, LINK_FLAGS, Compiler, check_targets, find_compiler
 from quickthorn.decision import Policy
-from quickthorn.errors import FeatureError, PolicyError
+from quickthorn.errors import FeatureError, ModelError, PolicyError
 from quickthorn.event import Field, Money
 from quickthorn.features import FeatureSet
 from quickthorn.features.plan import Plan, plan
@@ -52,7 +52,7 @@ class BundleSummary:
     features: int
     trees: int
     golden_rows: int
-    target: str
+    targets: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,11 @@ def compile_bundle(
 ) -> BundleSummary:
     """Compile a feature set, a trained model and a policy into one bundle file, proven before it is written.
 
-    ``model``   a model file, Booster or fitted estimator of XGBoost or LightGBM; None for a bundle of features only
+    ``model``   what ``quickthorn.forest.importing.load_model`` reads: a file, Booster or fitted estimator of XGBoost,
+                LightGBM, CatBoost or scikit-learn; None for a bundle of features only
     ``policy``  a TOML file or a Policy; given exactly when there is a model
     ``output``  the file to write; it appears whole, or what was there before stays
-    ``target``  the CPU level to compile for, "x86-64-v2", "-v3" (the default) or "-v4"
+    ``target``  the one CPU level to compile for, "x86-64-v2", "-v3" or "-v4"; by default all, chosen from at load
 
     Raises FeatureError, ModelError, PolicyError or ToolchainError for what cannot be compiled, and BundleError when
     the compiled forest disagrees with its source library in a single leaf or bit of a margin.
@@ -86,17 +87,17 @@ def compile_bundle(
     if (model is None) != (policy is None):
         given, wanted = ("a policy", "a model") if model is None else ("a model", "a policy")
         raise PolicyError(f"compile: expected {wanted} along with {given}, found none")
-    target = check_target(target)
+    targets = check_targets(target)
     compiler = find_compiler()
     planned = plan(features)
     forest = _forest(features, model, policy) if model is not None and policy is not None else None
-    manifest, members = _assemble(features, planned, forest, compiler, target)
+    manifest, members = _assemble(features, planned, forest, compiler, targets)
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
         # Proven as the engine will see it: read, verified, mapped, and held to the source library's golden vectors.
         unproven = Path(scratch) / "bundle.qt"
         write_bundle(unproven, manifest, members)
-        if _runs_here(target):
-            Engine.load(unproven)
+        for supported in filter(_native.processor_supports, targets):
+            Engine.load(unproven, target=supported)
     bundle_id = write_bundle(output, manifest, members)
     return BundleSummary(
         path=Path(output),
@@ -105,12 +106,8 @@ def compile_bundle(
         features=len(features),
         trees=forest.model.ensemble.tree_count if forest else 0,
         golden_rows=len(forest.golden.vectors) if forest else 0,
-        target=target,
+        targets=targets,
     )
-
-
-def _runs_here(target: str) -> bool:
-    return _native.processor_supports(target)
 
 
 def _forest(features: FeatureSet, model: object, policy: str | os.PathLike[str] | Policy) -> _Forest:
@@ -119,20 +116,28 @@ def _forest(features: FeatureSet, model: object, policy: str | os.PathLike[str] 
 
     read = policy if isinstance(policy, Policy) else Policy.from_toml(policy)
     loaded = load_model(model).with_features(features.names)
+    loaded.ensemble.require_single_output()
+    if not loaded.ensemble.link.native:
+        raise ModelError(
+            f"model: expected scores that a threshold can judge, found the link {loaded.ensemble.link.value!r} of the "
+            f"objective {loaded.ensemble.objective!r}"
+        )
     read.check(loaded.ensemble.link)
     return _Forest(loaded, read, read.as_toml().encode(), golden_vectors(loaded))
 
 
 def _assemble(
-    features: FeatureSet, planned: Plan, forest: _Forest | None, compiler: Compiler, target: str
+    features: FeatureSet, planned: Plan, forest: _Forest | None, compiler: Compiler, targets: tuple[str, ...]
 ) -> tuple[Manifest, dict[str, bytes]]:
     from quickthorn.features.lowering import lower
-    from quickthorn.forest.emission import emit_forest
+    from quickthorn.forest.treelet_emission import emit_fastest
 
-    lowered = lower(planned, target)
-    source = emit_forest(forest.model.ensemble) if forest else None
+    # Features are compiled once, for the least demanding level: their bits must not depend on the processor.
+    lowered = lower(planned, targets[0])
+    source = emit_fastest(forest.model.ensemble) if forest else None
     trees = forest.model.ensemble.tree_count if forest else 0
-    members = {LIBRARY: link_library(compiler, target, lowered, source, trees)}
+    libraries = link_libraries(compiler, targets, lowered, source, trees)
+    members = {library_member(target): image for target, image in libraries.items()}
     if forest:
         members[POLICY] = forest.policy_text
         members[GOLDEN_FEATURES] = forest.golden.vectors.tobytes()
@@ -141,7 +146,7 @@ def _assemble(
         members[GOLDEN_LEAVES] = forest.golden.leaves.tobytes()
     manifest = Manifest(
         quickthorn=metadata.version("quickthorn"),
-        target=target,
+        targets=targets,
         event=features.schema.name,
         schema=tuple(_schema_field(field) for field in features.schema.fields),
         features=features.names,
@@ -164,7 +169,7 @@ def _assemble(
         if forest
         else None,
         golden=GoldenShapes(rows=len(forest.golden.vectors), features=len(features), trees=trees) if forest else None,
-        tools=_tools(compiler, target, with_forest=forest is not None),
+        tools=_tools(compiler, with_forest=forest is not None),
     )
     return manifest, members
 
@@ -194,12 +199,12 @@ def _forest_summary(model: LoadedModel) -> ForestSummary:
     )
 
 
-def _tools(compiler: Compiler, target: str, *, with_forest: bool) -> ToolVersions:
+def _tools(compiler: Compiler, *, with_forest: bool) -> ToolVersions:
     return ToolVersions(
         numpy=metadata.version("numpy"),
         numba=metadata.version("numba"),
         llvmlite=metadata.version("llvmlite"),
         treelite=metadata.version("treelite") if with_forest else None,
         compiler=compiler.version,
-        flags=(*COMPILE_FLAGS, f"-march={target}", *LINK_FLAGS),
+        flags=(*COMPILE_FLAGS, *LINK_FLAGS),
     )

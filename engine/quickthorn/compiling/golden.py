@@ -12,6 +12,7 @@ from quickthorn.forest.importing import LoadedModel
 from quickthorn.forest.probes import probe_rows
 
 ROWS = 512
+LEAST_ROWS = 256
 _SEED = 20_260_101
 
 
@@ -32,8 +33,11 @@ def golden_vectors(model: LoadedModel) -> GoldenVectors:
     """Adversarial rows for this forest (on and beside its thresholds, missing, infinite) and the library's answers."""
     vectors = probe_rows(model.ensemble, ROWS, _SEED)
     margins = model.source_margins(vectors)
-    if not np.isfinite(margins).all():
-        raise ModelError("model: expected finite margins, found a row whose margin is not a finite number")
+    # Only linear leaves carry a row's infinities into its margin, where there is no one right answer to hold to.
+    finite = np.isfinite(margins)
+    if finite.sum() < LEAST_ROWS:
+        raise ModelError(f"model: expected finite margins for {LEAST_ROWS} probe rows, found {finite.sum()}")
+    vectors, margins = vectors[finite], margins[finite]
     return GoldenVectors(
         vectors=np.ascontiguousarray(vectors, dtype="<f8"),
         margins=np.ascontiguousarray(margins, dtype="<f8"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quickthorn.compiling.toolchain import COMPILE_FLAGS, LINK_FLAGS, Compiler
+from quickthorn.compiling.toolchain import COMPILE_FLAGS, LINK_FLAGS, Compiler, target_flags
 from quickthorn.errors import ToolchainError
 from quickthorn.native import _native
 
@@ -50,10 +52,19 @@ def include_directory() -> Path:
     return directory
 
 
-def link_library(
+def link_libraries(
+    compiler: Compiler, targets: tuple[str, ...], features: LoweredFeatures, forest: ForestSource | None, trees: int
+) -> dict[str, bytes]:
+    """The shared library for every CPU level, as ELF images; the same inputs give the same bytes."""
+    # As many at once as there are processors: each is a process of its own, and this one only waits.
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        images = pool.map(lambda target: _link_library(compiler, target, features, forest, trees), targets)
+        return dict(zip(targets, images, strict=True))
+
+
+def _link_library(
     compiler: Compiler, target: str, features: LoweredFeatures, forest: ForestSource | None, trees: int
 ) -> bytes:
-    """Compile and link the shared library; returns the ELF image. The same inputs give the same bytes."""
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
         directory = Path(scratch)
         (directory / "features.o").write_bytes(features.object_bytes)
@@ -64,7 +75,7 @@ def link_library(
             (directory / "tables.bin").write_bytes(forest.tables)
             (directory / "tables.S").write_text(forest.assembly("tables.bin"), encoding="utf-8")
             sources += ["forest.cpp", "tables.S"]
-        flags = [*COMPILE_FLAGS, f"-march={target}"]
+        flags = [*COMPILE_FLAGS, *target_flags(target)]
         for source in sources:
             compiler.run([*flags, "-I", str(include_directory()), "-c", source, "-o", f"{source}.o"], directory)
         objects = [f"{source}.o" for source in sources]

@@ -29,6 +29,10 @@ _SCORE_RANGES: Final = {
     Link.SIGMOID: (0.0, 1.0, "0 to 1"),
     Link.EXP: (0.0, math.inf, "0 or more"),
     Link.IDENTITY: (-math.inf, math.inf, "any number"),
+    Link.STEP: (0.0, 1.0, "0 to 1"),
+    Link.SOFTMAX: (0.0, 1.0, "0 to 1"),
+    Link.SIGNED_SQUARE: (-math.inf, math.inf, "any number"),
+    Link.LOG1P_EXP: (0.0, math.inf, "0 or more"),
 }
 # A policy is a few lines written by hand; a file past this is something else given by mistake.
 _SIZE_LIMIT_BYTES: Final = 1 << 20

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quickthorn.errors import ModelError
-from quickthorn.forest.ensemble import Ensemble, Missing
+from quickthorn.forest.ensemble import Ensemble, LinearLeaves, Missing
 
 # Every table starts on a cache line.
 _ALIGNMENT = 64
@@ -30,19 +30,31 @@ namespace {{
 
 constexpr quickthorn::forest::Shape shape{{
     .precision = quickthorn::forest::Precision::{precision},
+    .sum_precision = quickthorn::forest::Precision::{sum_precision},
     .compare = quickthorn::forest::Operator::{operator},
     .zero_threshold = {zero_threshold},
     .negative_fractions_truncate = {negative_fractions_truncate},
+    .whole_categories = {whole_categories},
     .any_zero_missing = {any_zero_missing},
     .any_categorical = {any_categorical},
     .base_margin = {base_margin},
+    .scale = {scale},
+    .base_last = {base_last},
+    .average = {average},
+    .vector_leaves = {vector_leaves},
+    .linear_leaves = {linear_leaves},
     .feature_count = {feature_count},
     .tree_count = {tree_count},
+    .output_count = {output_count},
     .roots = {roots},
     .leaf_values = {leaf_values},
     .leaf_ids = {leaf_ids},
+    .tree_outputs = {tree_outputs},
+    .outputs = {outputs},
     .category_sets = {category_sets},
     .category_words = {category_words},
+    .linear_models = {linear_models},
+    .linear_terms = {linear_terms},
 }};
 
 quickthorn::forest::Walk<shape> walk() {{
@@ -53,6 +65,10 @@ quickthorn::forest::Walk<shape> walk() {{
 
 extern "C" [[gnu::visibility("default")]] double quickthorn_forest_margin(const double* features) {{
   return walk().margin(features);
+}}
+
+extern "C" [[gnu::visibility("default")]] void quickthorn_forest_margins(const double* features, double* margins) {{
+  walk().margins(features, margins);
 }}
 
 extern "C" [[gnu::visibility("default")]] void quickthorn_forest_leaves(const double* features, std::int32_t* leaves) {{
@@ -77,7 +93,8 @@ quickthorn_forest_tables:
 class ForestSource:
     """The native source of one forest.
 
-    `cpp` includes forest_walk.hpp and exports ``double quickthorn_forest_margin(const double*)`` and
+    `cpp` includes forest_walk.hpp and exports ``double quickthorn_forest_margin(const double*)`` (of the first output),
+    ``void quickthorn_forest_margins(const double*, double*)`` (of every output) and
     ``void quickthorn_forest_leaves(const double*, int32_t*)``; `tables` are the bytes it walks, little-endian.
     """
 
@@ -95,27 +112,40 @@ class ForestSource:
 def emit_forest(ensemble: Ensemble) -> ForestSource:
     """The native source of a forest; the same ensemble always gives the same bytes."""
     sets, words = _category_tables(ensemble)
+    models, terms = _linear_tables(ensemble.linear)
     tables = bytearray(_nodes(ensemble).tobytes())
-    value = np.dtype(ensemble.precision).newbyteorder("<")
+    value = np.dtype(ensemble.sum_precision).newbyteorder("<")
     offsets = {
         "roots": _append(tables, ensemble.roots.astype("<i4")),
         "leaf_values": _append(tables, ensemble.leaf_value.astype(value)),
         "leaf_ids": _append(tables, ensemble.leaf_id.astype("<i4")),
+        "tree_outputs": _append(tables, ensemble.tree_output.astype("<i4")),
+        "outputs": _append(tables, _outputs(ensemble).astype(value)),
         "category_sets": _append(tables, sets),
         "category_words": _append(tables, words),
+        "linear_models": _append(tables, models),
+        "linear_terms": _append(tables, terms),
     }
     numeric = ~ensemble.categorical
     cpp = _SOURCE.format(
         precision=ensemble.precision,
+        sum_precision=ensemble.sum_precision,
         operator="less" if ensemble.operator == "<" else "less_or_equal",
         # Hexadecimal floats are exact, and look the same everywhere.
         zero_threshold=ensemble.zero_threshold.hex(),
         negative_fractions_truncate=_boolean(ensemble.negative_fractions_truncate),
+        whole_categories=_boolean(ensemble.whole_categories),
         any_zero_missing=_boolean((ensemble.missing[numeric] == Missing.ZERO).any()),
         any_categorical=_boolean(ensemble.categorical.any()),
-        base_margin=float(ensemble.base_margin).hex(),
+        base_margin=float(ensemble.base_margin[0]).hex(),
+        scale=ensemble.scale.hex(),
+        base_last=_boolean(ensemble.base_last),
+        average=_boolean(ensemble.average),
+        vector_leaves=_boolean(ensemble.vector_leaves),
+        linear_leaves=_boolean(ensemble.linear is not None),
         feature_count=ensemble.feature_count,
         tree_count=ensemble.tree_count,
+        output_count=ensemble.output_count,
         **offsets,
     )
     return ForestSource(cpp=cpp, tables=bytes(tables))
@@ -176,6 +206,30 @@ def _category_tables(ensemble: Ensemble) -> tuple[npt.NDArray[Any], npt.NDArray[
         words.append(packed)
         first_word += len(packed)
     return np.array(sets, "<u4").reshape(-1, 2), np.concatenate([np.empty(0, "<u4"), *words]).astype("<u4")
+
+
+def _linear_tables(linear: LinearLeaves | None) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """forest_walk.hpp's LinearModel per leaf, and the LinearTerms they point into."""
+    leaves, count = (len(linear.constant), len(linear.feature)) if linear else (0, 0)
+    models = np.zeros(leaves, [("constant", "<f8"), ("first_term", "<u4"), ("term_count", "<u4")])
+    terms = np.zeros(count, [("coefficient", "<f8"), ("feature", "<u4"), ("unused", "<u4")])
+    if linear is not None:
+        if count >= 2**32:
+            raise ModelError(f"the model has {count} coefficients in its leaves; expected less than {2**32}")
+        models["constant"] = linear.constant
+        models["first_term"] = linear.offsets[:-1]
+        models["term_count"] = np.diff(linear.offsets)
+        terms["coefficient"], terms["feature"] = linear.coefficient, linear.feature
+    return models, terms
+
+
+def _outputs(ensemble: Ensemble) -> npt.NDArray[Any]:
+    """forest_walk.hpp's Output per output: its base margin, and how many trees add to it."""
+    if ensemble.vector_leaves:
+        trees = np.full(ensemble.output_count, ensemble.tree_count)
+    else:
+        trees = np.bincount(ensemble.tree_output, minlength=ensemble.output_count)
+    return np.column_stack([ensemble.base_margin, trees.astype(ensemble.sum_precision)])
 
 
 def _append(tables: bytearray, table: npt.NDArray[Any]) -> int:

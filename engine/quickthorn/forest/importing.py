@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,18 +13,24 @@ import numpy as np
 import numpy.typing as npt
 
 from quickthorn.errors import ModelError
-from quickthorn.forest import lightgbm_model, xgboost_model
+from quickthorn.forest import catboost_model, lightgbm_model, sklearn_model, xgboost_model
 from quickthorn.forest.ensemble import Ensemble
+
+# XGBoost's old binary format has no mark of its own at the start: numbers in 136 bytes, then the objective's name.
+_OLD_XGBOOST = re.compile(rb".{136}[\x05-\x40]\0{7}[a-z]+:[a-z0-9]+", re.DOTALL)
 
 
 class SourceModel(Protocol):
-    """The model as its own library holds it; rows are float64 [n, f] in the model's own feature order."""
+    """The model as its own library holds it; rows are float64 [n, f] in the model's own feature order.
+
+    Margins and scores are [n] where the ensemble has one output, and [n, outputs] where it has several.
+    """
 
     def margins(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """float64 [n]: the margins, widened from the library's precision."""
+        """float64 [n] or [n, outputs]: the margins, widened from the library's precision."""
 
     def scores(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """float64 [n]: the predictions, widened from the library's precision."""
+        """float64 [n] or [n, outputs]: the predictions, widened from the library's precision."""
 
     def leaves(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
         """int32 [n, trees]: the leaf ids."""
@@ -46,7 +53,10 @@ class LoadedModel:
         return replace(self, ensemble=self.ensemble.with_features(names), columns=columns[self.columns])
 
     def source_margins(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """float64 [n]: the source library's margins for rows float64 [n, ensemble.feature_count], NaN = missing."""
+        """The source library's margins for rows float64 [n, ensemble.feature_count], NaN = missing.
+
+        float64 [n] where the ensemble has one output, [n, outputs] where it has several.
+        """
         return self.source.margins(self._own_order(rows))
 
     def source_leaves(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
@@ -54,7 +64,7 @@ class LoadedModel:
         return self.source.leaves(self._own_order(rows))
 
     def source_scores(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """float64 [n]: the source library's predictions for the same kind of rows."""
+        """The source library's predictions for the same kind of rows, in the same shape."""
         return self.source.scores(self._own_order(rows))
 
     def _own_order(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -65,15 +75,17 @@ class LoadedModel:
 
 
 def load_model(source: object, *, category_codes: bool = False) -> LoadedModel:
-    """Read a trained forest with one output: a binary classifier or a regressor.
+    """Read a trained forest of one output or several; Ensemble.require_single_output says whether it can decide.
 
     `source` is the path of an XGBoost model (JSON or UBJSON) or a LightGBM model text, told apart by their content; an
-    XGBoost or LightGBM Booster; or a fitted estimator of their scikit-learn wrappers. What is read is what the
+    XGBoost or LightGBM Booster; a fitted estimator of their scikit-learn wrappers; a CatBoost model (.cbm or JSON) or
+    object; or a tree estimator of scikit-learn, fitted or in a skops file. What is read is what the
     library's own predict uses: all trees of a file or an XGBoost Booster, and those up to the best iteration of a
     wrapper or a LightGBM Booster stopped early.
 
     A model trained on a data frame's categories that are not their own codes is refused, because its dictionary is not
-    applied; `category_codes=True` declares that rows hold the codes already.
+    applied; `category_codes=True` declares that rows hold the codes already. Where the model keeps the dictionary
+    feature by feature (XGBoost), it is `ensemble.category_dictionary`.
 
     Raises ModelError when the model cannot be read, or holds something that cannot be honoured exactly, and
     MissingExtraError when a library is not installed.
@@ -91,8 +103,12 @@ def load_model(source: object, *, category_codes: bool = False) -> LoadedModel:
         return _loaded(*lightgbm_model.read_booster(source, where, category_codes=category_codes))
     if library == "lightgbm" and hasattr(type(source), "booster_"):
         return _loaded(*lightgbm_model.read_estimator(source, where, category_codes=category_codes))
+    if library == "catboost" and hasattr(source, "save_model"):
+        return _loaded(*catboost_model.read_estimator(source, where))
+    if library == "sklearn":
+        return _loaded(*sklearn_model.read_estimator(source, where))
     raise ModelError(
-        f"model: expected a path, or a Booster or fitted estimator of xgboost or lightgbm, "
+        f"model: expected a path, or a Booster or fitted estimator of xgboost, lightgbm, catboost or scikit-learn, "
         f"got {type(source).__module__}.{type(source).__qualname__}"
     )
 
@@ -109,6 +125,10 @@ def _load_file(path: Path, category_codes: bool) -> LoadedModel:
         raise ModelError(f"{where}: cannot read the model: {error.strerror or error}") from None
     if data.startswith((b"tree\n", b"tree\r\n")):
         return _loaded(*lightgbm_model.read_file(data, where, category_codes=category_codes))
+    if catboost_model.is_model(data):
+        return _loaded(*catboost_model.read_file(data, where))
+    if sklearn_model.is_archive(data):
+        return _loaded(*sklearn_model.read_skops(data, where))
     if data.lstrip()[:1] == b"{":
         return _loaded(*xgboost_model.read_file(data, where, category_codes=category_codes))
     raise ModelError(f"{where}: {_describe(data)}; expected an XGBoost model (JSON or UBJSON) or a LightGBM model text")
@@ -118,12 +138,13 @@ def _describe(data: bytes) -> str:
     """What bytes that are no known model look like."""
     if not data:
         return "the file is empty"
-    if data.startswith(b"CBM1"):
-        return "this is a CatBoost model"
-    if data.startswith(b"binf"):
-        return "this is XGBoost's old binary format; load and save it again as .ubj with XGBoost"
-    if data.startswith(b"\x80") or data.startswith(b"PK"):
-        return "this is a pickle or an archive, which is never opened"
+    if data.startswith(b"binf") or _OLD_XGBOOST.match(data):
+        return (
+            "this is XGBoost's old binary format, which its current versions do not read; load it with XGBoost 1.6 to "
+            "2.1 and save it again as .ubj"
+        )
+    if data.startswith(b"\x80"):
+        return "this is a pickle, which is never opened; save a scikit-learn model with skops"
     return f"not a model: the file begins with {data[:12]!r}"
 
 
@@ -131,6 +152,6 @@ def _library_of(source: object) -> str | None:
     """Which training library an object's class, or a class it derives from, belongs to; imports nothing."""
     for ancestor in type(source).__mro__:
         root = ancestor.__module__.partition(".")[0]
-        if root in ("xgboost", "lightgbm"):
+        if root in ("xgboost", "lightgbm", "catboost", "sklearn"):
             return root
     return None

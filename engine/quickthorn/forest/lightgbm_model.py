@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from quickthorn.errors import ModelError
 from quickthorn.extras import require
-from quickthorn.forest.ensemble import Ensemble, Missing
+from quickthorn.forest.ensemble import Ensemble, LinearLeaves, Missing
 from quickthorn.forest.lightgbm_text import LightGBMText, LightGBMTree, parse
 from quickthorn.forest.structure import FlatTrees, flatten_trees
 
@@ -28,7 +29,12 @@ def read_file(data: bytes, where: str, *, category_codes: bool) -> tuple[Ensembl
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise ModelError(f"{where}: the model text is not UTF-8, so it is altered") from None
-    return _read_text(text, where, category_codes)
+    model = parse(text, where)
+    booster = _load(model, where)
+    if model.linear:
+        # LightGBM reads these decimals in a way of its own; what it made of them is what it writes again.
+        model = replace(parse(booster.model_to_string(), where), pandas_categories=model.pandas_categories)
+    return _read(model, booster, where, category_codes)
 
 
 def read_estimator(estimator: Any, where: str, *, category_codes: bool) -> tuple[Ensemble, LightGBMSource]:
@@ -48,19 +54,25 @@ def read_booster(booster: Any, where: str, *, category_codes: bool) -> tuple[Ens
         text = booster.model_to_string()
     except lightgbm.basic.LightGBMError as error:
         raise ModelError(f"{where}: LightGBM cannot save the model: {error}") from None
-    return _read_text(text, where, category_codes)
-
-
-def _read_text(text: str, where: str, category_codes: bool) -> tuple[Ensemble, LightGBMSource]:
     model = parse(text, where)
+    # Linear leaves are compared with the booster itself, because the text may not be read back to the last bit.
+    return _read(model, booster if model.linear else _load(model, where), where, category_codes)
+
+
+def _read(model: LightGBMText, booster: Any, where: str, category_codes: bool) -> tuple[Ensemble, LightGBMSource]:
     _refuse_dictionary(model, where, category_codes)
     ensemble = _ensemble(model, where)
+    return ensemble, LightGBMSource(booster, ensemble)
+
+
+def _load(model: LightGBMText, where: str) -> Any:
+    """The checked text as a LightGBM Booster; refuses child numbers that make no tree before LightGBM sees them."""
+    _flatten(model.trees, where)
     lightgbm = require("lightgbm", "train", _PURPOSE)
     try:
-        booster = lightgbm.Booster(model_str=model.checked)
+        return lightgbm.Booster(model_str=model.checked)
     except lightgbm.basic.LightGBMError as error:
         raise ModelError(f"{where}: LightGBM refuses the model: {error}") from None
-    return ensemble, LightGBMSource(booster, ensemble.tree_count)
 
 
 def _refuse_dictionary(model: LightGBMText, where: str, category_codes: bool) -> None:
@@ -76,14 +88,16 @@ def _refuse_dictionary(model: LightGBMText, where: str, category_codes: bool) ->
 def _ensemble(model: LightGBMText, where: str) -> Ensemble:
     flat, leaf_id = _flatten(model.trees, where)
     names = model.feature_names
+    objective = model.objective
     nameless = names == tuple(f"Column_{index}" for index in range(len(names)))
     return Ensemble(
         source="lightgbm",
         source_version=model.version,
-        objective=model.objective,
+        objective=objective.name,
         feature_count=model.feature_count,
         feature_names=None if nameless else names,
         precision="float64",
+        sum_precision="float64",
         operator="<=",
         zero_threshold=_ZERO_THRESHOLD,
         negative_fractions_truncate=True,
@@ -91,9 +105,14 @@ def _ensemble(model: LightGBMText, where: str) -> Ensemble:
         left=flat.left,
         right=flat.right,
         leaf_id=leaf_id,
-        base_margin=0.0,
-        link=model.link,
-        link_scale=model.link_scale,
+        output_count=objective.output_count,
+        # Each iteration has one tree per class, in the order of the classes.
+        tree_output=np.arange(len(flat.roots), dtype=np.int32) % objective.output_count,
+        base_margin=np.zeros(objective.output_count),
+        average=model.average,
+        link=objective.link,
+        link_scale=objective.link_scale,
+        linear=_linear(model.trees, flat) if model.linear else None,
         **_columns(model.trees, flat),
     )
 
@@ -116,7 +135,7 @@ def _flatten(trees: tuple[LightGBMTree, ...], where: str) -> tuple[FlatTrees, np
     return flat, np.concatenate(leaf_index)[flat.leaf_nodes].astype(np.int32)
 
 
-def _columns(trees: tuple[LightGBMTree, ...], flat: FlatTrees) -> dict[str, npt.NDArray[Any]]:
+def _columns(trees: tuple[LightGBMTree, ...], flat: FlatTrees) -> dict[str, Any]:
     """The split and leaf arrays of an Ensemble, in the flat numbering."""
     split, leaf = flat.split_nodes, flat.leaf_nodes
 
@@ -150,6 +169,37 @@ def _columns(trees: tuple[LightGBMTree, ...], flat: FlatTrees) -> dict[str, npt.
     }
 
 
+def _linear(trees: tuple[LightGBMTree, ...], flat: FlatTrees) -> LinearLeaves:
+    """The linear models of all leaves in the flat numbering; a constant leaf is a model without terms."""
+    constants: list[npt.NDArray[np.float64]] = []
+    starts: list[npt.NDArray[np.int64]] = []
+    counts: list[npt.NDArray[np.int64]] = []
+    features, coefficients = [np.empty(0, np.int64)], [np.empty(0)]
+    known = 0
+    for tree in trees:
+        splits, leaves = len(tree.left_child), len(tree.leaf_value)
+        linear = tree.linear
+        count = np.zeros(leaves, np.int64) if linear is None else linear.num_features
+        filler = np.zeros(splits, np.int64)
+        constants += [filler.astype(np.float64), tree.leaf_value if linear is None else linear.leaf_const]
+        counts += [filler, count]
+        starts += [filler, known + np.cumsum(count) - count]
+        if linear is not None:
+            features.append(linear.leaf_features)
+            coefficients.append(linear.leaf_coeff)
+            known += len(linear.leaf_features)
+    at = flat.leaf_nodes
+    count, start = np.concatenate(counts)[at], np.concatenate(starts)[at]
+    offsets = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+    terms = np.repeat(start - offsets[:-1], count) + np.arange(offsets[-1])
+    return LinearLeaves(
+        constant=np.concatenate(constants)[at],
+        offsets=offsets,
+        feature=np.concatenate(features)[terms].astype(np.int32),
+        coefficient=np.concatenate(coefficients)[terms],
+    )
+
+
 def _category_sets(trees: tuple[LightGBMTree, ...]) -> tuple[list[npt.NDArray[np.int64]], list[int]]:
     """Every tree's category sets in one row, unpacked from 32-bit words, and how many each tree has."""
     sets, counts = [], []
@@ -164,21 +214,28 @@ def _category_sets(trees: tuple[LightGBMTree, ...]) -> tuple[list[npt.NDArray[np
 class LightGBMSource:
     """What LightGBM itself computes from rows in the model's own feature order."""
 
-    def __init__(self, booster: Any, tree_count: int) -> None:
+    def __init__(self, booster: Any, ensemble: Ensemble) -> None:
         self._booster = booster
-        self._tree_count = tree_count
+        self._ensemble = ensemble
 
     def margins(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """float64 [n]: LightGBM's raw scores."""
-        return self._predict(rows, raw_score=True).reshape(len(rows))
+        """float64 [n] or [n, outputs]: LightGBM's raw scores; averaged, where its link takes the average of them."""
+        raw = self._predict(rows, raw_score=True).reshape(self._shape(rows))
+        if not self._ensemble.average:
+            return raw
+        return raw / (self._ensemble.tree_count // self._ensemble.output_count)
 
     def scores(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """float64 [n]: LightGBM's predictions."""
-        return self._predict(rows).reshape(len(rows))
+        """float64 [n] or [n, outputs]: LightGBM's predictions."""
+        return self._predict(rows).reshape(self._shape(rows))
 
     def leaves(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
         """int32 [n, trees]: the leaf index each tree ends at."""
-        return self._predict(rows, pred_leaf=True).reshape(len(rows), self._tree_count).astype(np.int32)
+        return self._predict(rows, pred_leaf=True).reshape(len(rows), self._ensemble.tree_count).astype(np.int32)
+
+    def _shape(self, rows: npt.NDArray[np.float64]) -> tuple[int, ...]:
+        outputs = self._ensemble.output_count
+        return (len(rows),) if outputs == 1 else (len(rows), outputs)
 
     def _predict(self, rows: npt.NDArray[np.float64], **kind: bool) -> npt.NDArray[np.float64]:
         if not len(rows):

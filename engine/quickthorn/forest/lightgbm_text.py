@@ -15,14 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quickthorn.calibration.link import Link
 from quickthorn.errors import ModelError
 from quickthorn.forest.ensemble import MAX_FEATURES
-
-_IDENTITY_OBJECTIVES = ("regression", "regression_l1", "huber", "fair", "quantile", "mape")
-_EXP_OBJECTIVES = ("poisson", "gamma", "tweedie")
-_SIGMOID_OBJECTIVES = ("binary", "cross_entropy")
-_KNOWN_OBJECTIVES = (*_SIGMOID_OBJECTIVES, *_IDENTITY_OBJECTIVES, *_EXP_OBJECTIVES)
+from quickthorn.forest.lightgbm_objective import LightGBMObjective, read_objective
 
 # The second form is that of old versions (text format v2).
 _END_OF_TREES = re.compile(r"^(?:end of trees|feature importances:)$", re.MULTILINE)
@@ -35,11 +30,22 @@ _HEAD_FIELDS = ("version", "num_class", "num_tree_per_iteration", "max_feature_i
 _TREE_FIELDS = (
     *("num_leaves", "num_cat", "split_feature", "threshold", "decision_type", "left_child", "right_child"),
     *("leaf_value", "cat_boundaries", "cat_threshold"),
+    *("is_linear", "leaf_const", "num_features", "leaf_features", "leaf_coeff"),
 )
 
 _WHOLE = re.compile(r"-?[0-9]{1,10}")
 _WHOLE_LIST = re.compile(r"(?:-?[0-9]{1,10}(?: -?[0-9]{1,10})*)? ?")
 _DECIMAL_LIST = re.compile(r"[-+.0-9eEinf ]*")
+
+
+@dataclass(frozen=True)
+class LinearColumns:
+    """The linear models in a tree's leaves: n constants, and the coefficients that each leaf has."""
+
+    leaf_const: npt.NDArray[np.float64]
+    num_features: npt.NDArray[np.int64]
+    leaf_features: npt.NDArray[np.int64]
+    leaf_coeff: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ class LightGBMTree:
     leaf_value: npt.NDArray[np.float64]
     cat_boundaries: npt.NDArray[np.int64]
     cat_threshold: npt.NDArray[np.int64]
+    linear: LinearColumns | None
 
 
 @dataclass(frozen=True)
@@ -61,9 +68,9 @@ class LightGBMText:
     """What a sound model text says."""
 
     version: str | None
-    objective: str
-    link: Link
-    link_scale: float
+    objective: LightGBMObjective
+    average: bool
+    """Whether the trees of an output are averaged (boosting type rf)"""
     feature_count: int
     feature_names: tuple[str, ...]
     pandas_categories: tuple[tuple[Any, ...], ...]
@@ -71,30 +78,34 @@ class LightGBMText:
     checked: str
     """The same model as text again, of checked fields alone, for LightGBM to read"""
 
+    @property
+    def linear(self) -> bool:
+        """Whether the leaves of any tree are linear models."""
+        return any(tree.linear is not None for tree in self.trees)
+
 
 def parse(text: str, where: str) -> LightGBMText:
-    """Read a model text; raises ModelError when it is incomplete, or holds more than one output's plain trees."""
+    """Read a model text; raises ModelError when it is incomplete, or says what cannot be honoured."""
     head, blocks, tail = _split(text, where)
-    for key in ("num_class", "num_tree_per_iteration"):
-        outputs = _whole(head, key, where)
-        if outputs != 1:
-            raise ModelError(f"{where}: {key} is {outputs}, a multi-class model; expected a model with one output")
-    if "average_output" in head:
-        raise ModelError(f"{where}: the trees are averaged (boosting type rf); expected trees that add up")
+    classes, per_iteration = _whole(head, "num_class", where), _whole(head, "num_tree_per_iteration", where)
     feature_count = _whole(head, "max_feature_idx", where) + 1
     if not 0 < feature_count <= MAX_FEATURES:
         raise ModelError(f"{where}: the model reads {feature_count} features; expected 1 to {MAX_FEATURES}")
     names = tuple(name for name in _field(head, "feature_names", where).split(" ") if name)
     if len(names) != feature_count:
         raise ModelError(f"{where}: {len(names)} feature names for {feature_count} features")
-    objective, link, scale = _objective(head, where)
+    objective = read_objective(head.get("objective", ""), classes, per_iteration, where)
     if not blocks:
         raise ModelError(f"{where}: the model has no trees; expected at least one")
+    if len(blocks) % objective.output_count:
+        raise ModelError(
+            f"{where}: {len(blocks)} trees for {objective.output_count} classes; expected as many for each, so the "
+            "text is truncated or altered"
+        )
     return LightGBMText(
         version=head.get("version"),
         objective=objective,
-        link=link,
-        link_scale=scale,
+        average="average_output" in head,
         feature_count=feature_count,
         feature_names=names,
         pandas_categories=_pandas_categories(tail, where),
@@ -109,6 +120,7 @@ def _checked_text(head: dict[str, str], blocks: list[list[str]], feature_count: 
     LightGBM crashes on altered ones, and its predictions depend on none of them.
     """
     lines = ["tree", *(f"{key}={head[key]}" for key in _HEAD_FIELDS if key in head)]
+    lines += ["average_output"] if "average_output" in head else []
     lines += ["label_index=0", "feature_infos=" + " ".join(["none"] * feature_count), ""]
     for index, block in enumerate(blocks):
         lines += [f"Tree={index}", *(line for line in block if line.partition("=")[0] in _TREE_FIELDS), "", ""]
@@ -140,29 +152,6 @@ def _split(text: str, where: str) -> tuple[dict[str, str], list[list[str]], list
     return head, [chunk.rstrip("\n").split("\n") for chunk in chunks], tail
 
 
-def _objective(head: dict[str, str], where: str) -> tuple[str, Link, float]:
-    name, *options = head.get("objective", "").split(" ")
-    if name.startswith("multiclass"):
-        raise ModelError(f"{where}: the objective {name!r} is multi-class; expected a model with one output")
-    if name not in _KNOWN_OBJECTIVES:
-        found = f"unknown objective {name!r}" if name else "no objective (a custom one is not saved)"
-        raise ModelError(f"{where}: {found}; expected one of {', '.join(_KNOWN_OBJECTIVES)}")
-    if "sqrt" in options:
-        raise ModelError(f"{where}: the objective is 'regression sqrt', whose squared output is not supported")
-    if name in _EXP_OBJECTIVES:
-        return name, Link.EXP, 1.0
-    if name in _IDENTITY_OBJECTIVES:
-        return name, Link.IDENTITY, 1.0
-    scale = 1.0
-    for option in options:
-        key, _, value = option.partition(":")
-        if key == "sigmoid":
-            scale = float(_decimals(value, 1, f"{where}: objective.sigmoid")[0])
-    if not (0.0 < scale < float("inf")):
-        raise ModelError(f"{where}: objective.sigmoid: expected a positive number, got {scale}")
-    return name, Link.SIGMOID, scale
-
-
 def _tree(lines: list[str], feature_count: int, where: str) -> LightGBMTree:
     if len(lines) - 1 > _MAX_TREE_LINES:
         raise ModelError(f"{where}: {len(lines) - 1} lines; expected at most {_MAX_TREE_LINES}")
@@ -171,17 +160,18 @@ def _tree(lines: list[str], feature_count: int, where: str) -> LightGBMTree:
     fields = dict(line.split("=", 1) for line in lines[1:])
     if len(fields) != len(lines) - 1:
         raise ModelError(f"{where}: a field occurs twice; expected one")
-    if fields.get("is_linear", "0") != "0":
-        raise ModelError(f"{where}: the leaves are linear models; expected constant leaves")
+    if fields.get("is_linear", "0") not in ("0", "1"):
+        raise ModelError(f"{where}: is_linear: expected 0 or 1, got {fields['is_linear'][:40]!r}")
     leaves = _whole(fields, "num_leaves", where)
     sets = _whole(fields, "num_cat", where)
     if leaves < 1 or sets < 0:
         raise ModelError(f"{where}: {leaves} leaves and {sets} category sets; expected at least 1 and 0")
     leaf_value = _decimals(_field(fields, "leaf_value", where), leaves, f"{where}: leaf_value")
+    linear = _linear(fields, leaves, feature_count, where) if fields.get("is_linear") == "1" else None
     splits = leaves - 1
     none = np.empty(0, np.int64)
     if not splits:
-        return LightGBMTree(none, none, none, none, np.empty(0), leaf_value, none, none)
+        return LightGBMTree(none, none, none, none, np.empty(0), leaf_value, none, none, linear)
     tree = LightGBMTree(
         left_child=_column(fields, "left_child", splits, where),
         right_child=_column(fields, "right_child", splits, where),
@@ -191,9 +181,31 @@ def _tree(lines: list[str], feature_count: int, where: str) -> LightGBMTree:
         leaf_value=leaf_value,
         cat_boundaries=_column(fields, "cat_boundaries", sets + 1, where) if sets else none,
         cat_threshold=_column(fields, "cat_threshold", None, where) if sets else none,
+        linear=linear,
     )
     _check_tree(tree, feature_count, sets, where)
     return tree
+
+
+def _linear(fields: dict[str, str], leaves: int, feature_count: int, where: str) -> LinearColumns:
+    """The linear models of the leaves, which LightGBM's reader believes without a look."""
+    counts = _column(fields, "num_features", leaves, where)
+    if counts.min() < 0:
+        raise ModelError(f"{where}: num_features: expected no negative count, got {counts.min()}")
+    total = int(counts.sum())
+    # LightGBM ends each leaf's list with a space of its own.
+    spaced = {"leaf_features": " ".join(_field(fields, "leaf_features", where).split())}
+    features = _column(spaced, "leaf_features", total, where)
+    if total and (features.min() < 0 or features.max() >= feature_count):
+        raise ModelError(f"{where}: leaf_features: expected 0 to {feature_count - 1}")
+    if leaves == 1 and not all(key in fields for key in ("left_child", "right_child", "split_feature", "threshold")):
+        raise ModelError(f"{where}: a linear tree has no lines for its splits, so the text is truncated or altered")
+    return LinearColumns(
+        leaf_const=_decimals(_field(fields, "leaf_const", where), leaves, f"{where}: leaf_const"),
+        num_features=counts,
+        leaf_features=features,
+        leaf_coeff=_decimals(_field(fields, "leaf_coeff", where), total, f"{where}: leaf_coeff"),
+    )
 
 
 def _check_tree(tree: LightGBMTree, feature_count: int, sets: int, where: str) -> None:

@@ -127,7 +127,10 @@ class _Reader:
 
 
 def write_ubjson(value: Any) -> bytes:
-    """A value of str keys, str, int, lists and NumPy arrays as XGBoost spells UBJSON: lengths and ints of 64 bits."""
+    """A value of str keys, str, numbers, lists and NumPy arrays as XGBoost spells UBJSON.
+
+    Lengths and ints have 64 bits, and floats 32: a float that is no float32 is rounded to one.
+    """
     if isinstance(value, dict):
         return b"{" + b"".join(_counted(key) + write_ubjson(item) for key, item in value.items()) + b"}"
     if isinstance(value, str):
@@ -135,6 +138,8 @@ def write_ubjson(value: Any) -> bytes:
     if isinstance(value, np.ndarray):
         kind, layout = _ARRAYS[value.dtype.name]
         return b"[$" + kind + b"#L" + struct.pack(">q", len(value)) + value.astype(layout).tobytes()
+    if isinstance(value, float):
+        return b"d" + struct.pack(">f", value)
     if isinstance(value, int):
         return b"L" + struct.pack(">q", value)
     return b"[#L" + struct.pack(">q", len(value)) + b"".join(map(write_ubjson, value))

@@ -14,28 +14,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quickthorn.calibration.link import Link
 from quickthorn.errors import ModelError
 from quickthorn.forest.ensemble import MAX_FEATURES
 from quickthorn.forest.structure import FlatTrees, flatten_trees
 from quickthorn.forest.ubjson import read_ubjson, write_ubjson
-from quickthorn.forest.xgboost_tree import DecimalText, XGBoostTree, integers, listed, mapping, member, read_tree, whole
-
-_LINK_OF = {
-    "binary:logistic": Link.SIGMOID,
-    "reg:logistic": Link.SIGMOID,
-    # XGBoost's own prediction for this objective is the margin.
-    "binary:logitraw": Link.IDENTITY,
-    "reg:squarederror": Link.IDENTITY,
-    "reg:linear": Link.IDENTITY,
-    "reg:squaredlogerror": Link.IDENTITY,
-    "reg:absoluteerror": Link.IDENTITY,
-    "reg:pseudohubererror": Link.IDENTITY,
-    "reg:quantileerror": Link.IDENTITY,
-    "count:poisson": Link.EXP,
-    "reg:gamma": Link.EXP,
-    "reg:tweedie": Link.EXP,
-}
+from quickthorn.forest.xgboost_objective import XGBoostObjective, read_objective
+from quickthorn.forest.xgboost_tree import (
+    DecimalText,
+    XGBoostTree,
+    integers,
+    listed,
+    mapping,
+    member,
+    read_tree,
+    singles,
+    whole,
+)
 
 
 @dataclass(frozen=True)
@@ -43,15 +37,21 @@ class XGBoostDocument:
     """What a sound model document says."""
 
     version: tuple[int, ...]
-    objective: str
-    objective_parameters: dict[str, Any]
-    link: Link
-    base_score: str
+    objective: XGBoostObjective
     feature_count: int
     feature_names: tuple[str, ...] | None
     category_levels: tuple[tuple[str | int, ...] | None, ...]
     """Each feature's dictionary of category values, None for numeric ones; empty when the model keeps none"""
     trees: tuple[XGBoostTree, ...]
+    tree_outputs: tuple[int, ...]
+    """The output each tree adds to; 0 where leaves are vectors"""
+    tree_weights: npt.NDArray[np.float32] | None
+    """float32 [trees]: what dropout (dart) multiplies each tree's leaves by; None without dropout"""
+
+    @property
+    def vector_leaves(self) -> bool:
+        """Whether every leaf holds one value per output."""
+        return self.trees[0].leaf_weights is not None
 
     @property
     def first_node(self) -> npt.NDArray[np.int64]:
@@ -64,9 +64,31 @@ class XGBoostDocument:
         right = np.concatenate([tree.right_children for tree in self.trees]).astype(np.int64)
         return flatten_trees(self.first_node, left, right, where)
 
+    def leaf_values(self, leaf_nodes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """float32 [leaves], or [leaves, outputs]: what leaves add, by their numbers in the row of all trees' nodes."""
+        first = self.first_node
+        owner = np.searchsorted(first, leaf_nodes, "right") - 1
+        values = np.concatenate(
+            [tree.leaf_values(leaf_nodes[owner == index] - first[index]) for index, tree in enumerate(self.trees)]
+        )
+        if self.tree_weights is None:
+            return values
+        with np.errstate(over="ignore"):
+            return values * self.tree_weights[owner]
+
     def bare(self) -> XGBoostDocument:
-        """The same model with one leaf of 0 for trees: its margin is the base margin."""
-        return replace(self, trees=(XGBoostTree.leaf(0.0),))
+        """The same model with leaves of 0 for trees: its margins are the base margins."""
+        outputs = self.objective.output_count
+        count, length = (1, outputs) if self.vector_leaves else (outputs, None)
+        return replace(
+            self, trees=(XGBoostTree.zero(length),) * count, tree_outputs=tuple(range(count)), tree_weights=None
+        )
+
+    def splits_alone(self) -> XGBoostDocument:
+        """A model of the same trees for a reader of splits, whatever their leaves and the objective are."""
+        plain = XGBoostObjective("reg:squarederror", {"reg_loss_param": {"scale_pos_weight": "1"}}, "0E0", 0, 1)
+        trees = tuple(tree.with_scalar_leaves() for tree in self.trees)
+        return replace(self, objective=plain, trees=trees, tree_outputs=(0,) * len(trees), tree_weights=None)
 
     def ubjson(self) -> bytes:
         """The model written anew, of checked members alone.
@@ -75,60 +97,118 @@ class XGBoostDocument:
         and Treelite refuses the dictionary. Parallel trees of one round become rounds, added in the same order.
         """
         count = len(self.trees)
+        objective = self.objective
         model = {
             "cats": {"enc": [], "feature_segments": np.empty(0, np.int32), "sorted_idx": np.empty(0, np.int32)},
             "gbtree_model_param": {"num_parallel_tree": "1", "num_trees": str(count)},
             "iteration_indptr": list(range(count + 1)),
-            "tree_info": [0] * count,
+            "tree_info": list(self.tree_outputs),
             "trees": [tree.document(index, self.feature_count) for index, tree in enumerate(self.trees)],
         }
+        booster: dict[str, Any] = {"model": model, "name": "gbtree"}
+        if self.tree_weights is not None:
+            # Every version reads this form; some ignore the weights of the newer one.
+            booster = {
+                "gbtree": booster,
+                "name": "dart",
+                "weight_drop": [float(weight) for weight in self.tree_weights],
+            }
         learner = {
             "attributes": {},
             "feature_names": [],
             "feature_types": [],
-            "gradient_booster": {"model": model, "name": "gbtree"},
+            "gradient_booster": booster,
             "learner_model_param": {
-                "base_score": self.base_score,
+                "base_score": objective.base_score,
                 "boost_from_average": "1",
-                "num_class": "0",
+                "num_class": str(objective.class_count),
                 "num_feature": str(self.feature_count),
-                "num_target": "1",
+                "num_target": str(objective.target_count),
             },
-            "objective": {"name": self.objective, **self.objective_parameters},
+            "objective": {"name": objective.name, **objective.parameters},
         }
         return write_ubjson({"learner": learner, "version": list(self.version)})
 
 
 def read_document(data: bytes, where: str) -> XGBoostDocument:
-    """The single-output tree ensemble in a JSON or UBJSON document; raises ModelError saying what else it is."""
+    """The tree ensemble in a JSON or UBJSON document; raises ModelError saying what else it is."""
     document = _decode(data, where)
     learner = mapping(document, where, "learner")
-    booster = mapping(learner, where, "gradient_booster")
-    name = member(booster, where, "name")
-    if name != "gbtree":
-        raise ModelError(f"{where}: the booster is {name!r}; expected 'gbtree', whose trees add up to the margin")
-    objective, link, objective_parameters = _read_objective(learner, where)
-    parameters = mapping(learner, where, "learner_model_param")
-    feature_count = whole(parameters, where, "num_feature")
+    model, weights = _read_booster(mapping(learner, where, "gradient_booster"), where)
+    objective = read_objective(learner, where)
+    feature_count = whole(mapping(learner, where, "learner_model_param"), where, "num_feature")
     if not 0 < feature_count <= MAX_FEATURES:
         raise ModelError(f"{where}: the model reads {feature_count} features; expected 1 to {MAX_FEATURES}")
-    model = mapping(booster, where, "model")
-    _check_single_output(parameters, model, where)
     names = listed(learner, where, "feature_names") if "feature_names" in learner else []
     if len(names) not in (0, feature_count) or not all(isinstance(text, str) for text in names):
         raise ModelError(f"{where}: {len(names)} feature names for {feature_count} features")
-    trees = listed(model, where, "trees")
+    trees = _read_trees(model, feature_count, objective.output_count, where)
     return XGBoostDocument(
         version=tuple(integers(document, where, "version").tolist()),
         objective=objective,
-        objective_parameters=objective_parameters,
-        link=link,
-        base_score=_read_base_score(parameters, where),
         feature_count=feature_count,
         feature_names=tuple(names) or None,
-        category_levels=_read_category_levels(model, where),
-        trees=tuple(read_tree(tree, feature_count, f"{where}: trees[{index}]") for index, tree in enumerate(trees)),
+        category_levels=_read_category_levels(model, feature_count, where),
+        trees=trees,
+        tree_outputs=_read_tree_outputs(model, trees, objective.output_count, where),
+        tree_weights=_read_weights(weights, trees, where),
     )
+
+
+def _read_booster(booster: dict[str, Any], where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The member that holds the trees, and the one that holds their weights if there are any.
+
+    Dropout (dart) used to be a booster of its own around the trees; later it became weights beside the trees.
+    """
+    name = member(booster, where, "name")
+    if name == "dart":
+        return mapping(booster, where, "gbtree", "model"), booster
+    if name != "gbtree":
+        raise ModelError(f"{where}: the booster is {name!r}; expected trees, 'gbtree' or 'dart'")
+    model = mapping(booster, where, "model")
+    return model, model
+
+
+def _read_trees(model: dict[str, Any], feature_count: int, output_count: int, where: str) -> tuple[XGBoostTree, ...]:
+    documents = listed(model, where, "trees")
+    declared = whole(mapping(model, where, "gbtree_model_param"), where, "num_trees")
+    if len(documents) != declared:
+        raise ModelError(f"{where}: {declared} trees declared, but {len(documents)} found")
+    if declared == 0:
+        raise ModelError(f"{where}: the model has no trees; expected at least one")
+    trees = []
+    for index, document in enumerate(documents):
+        here = f"{where}: trees[{index}]"
+        trees.append(read_tree(document, feature_count, output_count, here))
+        # XGBoost puts each tree at the place that its number names.
+        if "id" in document and document["id"] != index:
+            raise ModelError(f"{here}: id: expected {index}, got {document['id']!r}")
+    if len({tree.leaf_weights is None for tree in trees}) > 1:
+        raise ModelError(f"{where}: some trees have leaves of one value and others have vectors; expected one kind")
+    return tuple(trees)
+
+
+def _read_tree_outputs(
+    model: dict[str, Any], trees: tuple[XGBoostTree, ...], output_count: int, where: str
+) -> tuple[int, ...]:
+    outputs = integers(model, where, "tree_info")
+    if len(outputs) != len(trees):
+        raise ModelError(f"{where}: {len(trees)} trees declared, but {len(outputs)} assigned to an output")
+    last = 0 if trees[0].leaf_weights is not None else output_count - 1
+    if outputs.min() < 0 or outputs.max() > last:
+        raise ModelError(f"{where}: tree_info: expected 0 to {last}")
+    return tuple(outputs.tolist())
+
+
+def _read_weights(holder: dict[str, Any], trees: tuple[XGBoostTree, ...], where: str) -> npt.NDArray[np.float32] | None:
+    if "weight_drop" not in holder:
+        return None
+    weights = singles(holder, where, "weight_drop")
+    if len(weights) != len(trees) or not np.isfinite(weights).all():
+        raise ModelError(f"{where}: weight_drop: expected {len(trees)} numbers, one per tree, got {len(weights)}")
+    if trees[0].leaf_weights is not None:
+        raise ModelError(f"{where}: leaves are vectors and trees are weighted by dropout (dart); expected one of them")
+    return weights
 
 
 def _decode(data: bytes, where: str) -> dict[str, Any]:
@@ -153,48 +233,9 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _read_objective(learner: dict[str, Any], where: str) -> tuple[str, Link, dict[str, Any]]:
-    parameters = dict(mapping(learner, where, "objective"))
-    objective = parameters.pop("name", None)
-    if isinstance(objective, str) and objective.startswith("multi:"):
-        raise ModelError(f"{where}: the objective {objective!r} is multi-class; expected a model with one output")
-    if not isinstance(objective, str) or objective not in _LINK_OF:
-        raise ModelError(f"{where}: unknown objective {objective!r}; expected one of {', '.join(sorted(_LINK_OF))}")
-    for key, values in parameters.items():
-        if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
-            raise ModelError(f"{where}: objective.{key}: expected an object of texts")
-    return objective, _LINK_OF[objective], parameters
-
-
-def _read_base_score(parameters: dict[str, Any], where: str) -> str:
-    """base_score as it is spelt: a number in text, in brackets since XGBoost 3.1."""
-    text = member(parameters, where, "base_score")
-    try:
-        # A list of several is one per output.
-        if isinstance(text, str) and np.isfinite(float(text.removeprefix("[").removesuffix("]"))):
-            return text
-    except ValueError:
-        pass
-    raise ModelError(f"{where}: base_score: expected one number in text, got {text!r}")
-
-
-def _check_single_output(parameters: dict[str, Any], model: dict[str, Any], where: str) -> None:
-    for key in ("num_class", "num_target"):
-        if key in parameters and whole(parameters, where, key) > 1:
-            raise ModelError(f"{where}: {key} is {parameters[key]}; expected a model with one output")
-    if "weight_drop" in model:
-        raise ModelError(f"{where}: the trees are weighted by dropout (dart); expected plain 'gbtree'")
-    trees, groups = listed(model, where, "trees"), integers(model, where, "tree_info")
-    declared = whole(mapping(model, where, "gbtree_model_param"), where, "num_trees")
-    if len(trees) != declared or len(groups) != declared:
-        raise ModelError(f"{where}: {declared} trees declared, but {len(trees)} found and {len(groups)} assigned")
-    if declared == 0:
-        raise ModelError(f"{where}: the model has no trees; expected at least one")
-    if groups.any():
-        raise ModelError(f"{where}: trees belong to several outputs; expected a model with one output")
-
-
-def _read_category_levels(model: dict[str, Any], where: str) -> tuple[tuple[str | int, ...] | None, ...]:
+def _read_category_levels(
+    model: dict[str, Any], feature_count: int, where: str
+) -> tuple[tuple[str | int, ...] | None, ...]:
     if "cats" not in model:
         return ()
     levels: list[tuple[str | int, ...] | None] = []
@@ -206,7 +247,11 @@ def _read_category_levels(model: dict[str, Any], where: str) -> tuple[tuple[str 
             ends = integers(encoding, here, "offsets").tolist()
             levels.append(tuple(raw[begin:end].decode("utf-8", "replace") for begin, end in pairwise(ends)) or None)
         else:
-            levels.append(tuple(_level(value) for value in values))
+            levels.append(tuple(_level(value) for value in values) or None)
+    if len(levels) not in (0, feature_count):
+        raise ModelError(
+            f"{where}: cats.enc: expected {feature_count} dictionaries, one per feature, got {len(levels)}"
+        )
     return tuple(levels)
 
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from quickthorn.errors import ModelError
 from quickthorn.extras import require
-from quickthorn.forest.ensemble import Ensemble, Missing
+from quickthorn.forest.ensemble import EVERY_OUTPUT, Ensemble, Missing
 from quickthorn.forest.structure import FlatTrees
 from quickthorn.forest.xgboost_document import XGBoostDocument, read_document
 
@@ -28,7 +29,7 @@ def read_file(data: bytes, where: str, *, category_codes: bool) -> tuple[Ensembl
     """The forest in a JSON or UBJSON file's bytes, and the booster it makes; all trees, as Booster predicts."""
     document = read_document(data, where)
     ensemble = _read(document, where, category_codes)
-    return ensemble, XGBoostSource(_load(document, where), ensemble)
+    return ensemble, XGBoostSource(_load(document, where), ensemble, document, where)
 
 
 def read_estimator(estimator: Any, where: str, *, category_codes: bool) -> tuple[Ensemble, XGBoostSource]:
@@ -51,31 +52,38 @@ def read_booster(booster: Any, where: str, *, category_codes: bool) -> tuple[Ens
     with _refusals(where):
         # UBJSON, because it holds the float32 values themselves where JSON holds decimal text.
         raw = bytes(booster.save_raw("ubj"))
-    ensemble = _read(read_document(raw, where), where, category_codes)
-    return ensemble, XGBoostSource(booster, ensemble)
+    document = read_document(raw, where)
+    ensemble = _read(document, where, category_codes)
+    return ensemble, XGBoostSource(booster, ensemble, document, where)
 
 
 def _read(document: XGBoostDocument, where: str, category_codes: bool) -> Ensemble:
     _refuse_dictionary(document, where, category_codes)
     trees = document.flat_trees(where)
     splits = _read_with_treelite(document, trees, where)
+    every = np.full(len(trees.roots), EVERY_OUTPUT, np.int32)
     first_node = document.first_node
     tree_start = first_node[np.searchsorted(first_node, trees.leaf_nodes, "right") - 1]
     return Ensemble(
         source="xgboost",
         source_version=".".join(map(str, document.version)),
-        objective=document.objective,
+        objective=document.objective.name,
         feature_count=document.feature_count,
         feature_names=document.feature_names,
         precision="float32",
+        sum_precision="float32",
         operator="<",
         zero_threshold=0.0,
         negative_fractions_truncate=False,
         roots=trees.roots,
         leaf_id=(trees.leaf_nodes - tree_start).astype(np.int32),
-        base_margin=_base_margin(document, where),
-        link=document.link,
+        output_count=document.objective.output_count,
+        tree_output=every if document.vector_leaves else np.array(document.tree_outputs, np.int32),
+        leaf_value=document.leaf_values(trees.leaf_nodes),
+        base_margin=_base_margins(document, where),
+        link=document.objective.link,
         link_scale=1.0,
+        category_dictionary=document.category_levels if any(document.category_levels) else None,
         **splits,
     )
 
@@ -91,11 +99,11 @@ def _refuse_dictionary(document: XGBoostDocument, where: str, category_codes: bo
             )
 
 
-def _read_with_treelite(document: XGBoostDocument, trees: FlatTrees, where: str) -> dict[str, npt.NDArray[Any]]:
-    """The split and leaf arrays of an Ensemble, as Treelite reads the trees."""
+def _read_with_treelite(document: XGBoostDocument, trees: FlatTrees, where: str) -> dict[str, Any]:
+    """The split arrays of an Ensemble, as Treelite reads the trees."""
     treelite = require("treelite", "compile", _PURPOSE)
     try:
-        model = treelite.frontend.from_xgboost_ubjson(document.ubjson(), allow_unknown_field=True)
+        model = treelite.frontend.from_xgboost_ubjson(document.splits_alone().ubjson(), allow_unknown_field=True)
     except treelite.TreeliteError as error:
         raise ModelError(f"{where}: Treelite refuses the model: {_first_line(error)}") from None
     nodes = _node_arrays(model, len(document.trees))
@@ -132,13 +140,12 @@ def _read_with_treelite(document: XGBoostDocument, trees: FlatTrees, where: str)
         "categorical": categorical,
         "category_offsets": offsets,
         "categories": categories.astype(np.int32),
-        "leaf_value": nodes["leaf_value"][leaf].astype(np.float32),
     }
 
 
 def _node_arrays(model: Any, tree_count: int) -> dict[str, npt.NDArray[Any]]:
     """Treelite's node arrays, all trees in one row; category lists are offset to the row of all lists."""
-    names = ("node_type", "cleft", "cright", "split_index", "threshold", "default_left", "cmp", "leaf_value")
+    names = ("node_type", "cleft", "cright", "split_index", "threshold", "default_left", "cmp")
     lists = ("category_list", "category_list_begin", "category_list_end", "category_list_right_child")
     columns: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names + lists}
     listed = 0
@@ -160,15 +167,18 @@ def _load(document: XGBoostDocument, where: str) -> Any:
     return booster
 
 
-def _base_margin(document: XGBoostDocument, where: str) -> float:
-    """What XGBoost adds the leaves to, from XGBoost itself.
+def _base_margins(document: XGBoostDocument, where: str) -> npt.NDArray[np.float32]:
+    """float32 [outputs]: what XGBoost adds the leaves to, from XGBoost itself.
 
     base_score has several spellings, and its way to a margin is float32 arithmetic that differs between objectives.
     """
     row = np.zeros((1, document.feature_count), np.float32)
     booster = _load(document.bare(), where)
     with _refusals(where):
-        return float(np.asarray(booster.inplace_predict(row, predict_type="margin")).reshape(-1)[0])
+        margins = np.asarray(booster.inplace_predict(row, predict_type="margin"), np.float32).reshape(-1)
+    if len(margins) != document.objective.output_count:
+        raise ModelError(f"{where}: XGBoost gives {len(margins)} margins; expected {document.objective.output_count}")
+    return margins
 
 
 @contextmanager
@@ -184,34 +194,48 @@ def _refusals(where: str) -> Iterator[None]:
 class XGBoostSource:
     """What XGBoost itself computes from rows in the model's own feature order."""
 
-    def __init__(self, booster: Any, ensemble: Ensemble) -> None:
+    def __init__(self, booster: Any, ensemble: Ensemble, document: XGBoostDocument, where: str) -> None:
         self._booster = booster
         self._ensemble = ensemble
+        self._dropout = document.tree_weights is not None
+        self._scorer = booster
+        if document.objective.name == "multi:softmax":
+            # Its prediction is a class, so that the probabilities come from the same model under the other name.
+            probabilities = replace(document, objective=replace(document.objective, name="multi:softprob"))
+            self._scorer = _load(probabilities, where)
 
     def margins(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """float64 [n]: XGBoost's float32 margins, widened."""
-        return self._predict(rows, "margin")
+        """float64 [n] or [n, outputs]: XGBoost's float32 margins, widened."""
+        return self._predict(self._booster, rows, margin=True)
 
     def scores(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """float64 [n]: XGBoost's float32 predictions, widened; its float32 link is good to about 1e-7."""
-        return self._predict(rows, "value")
+        """float64 [n] or [n, outputs]: XGBoost's float32 predictions, widened; its link is good to about 1e-7."""
+        return self._predict(self._scorer, rows, margin=False)
 
     def leaves(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
         """int32 [n, trees]: the node number each tree ends at."""
         trees = self._ensemble.tree_count
         if not len(rows):
             return np.empty((0, trees), np.int32)
-        xgboost = require("xgboost", "train", _PURPOSE)
-        matrix = xgboost.DMatrix(self._finite(_rounded(rows)), missing=np.nan)
-        leaves = np.asarray(self._booster.predict(matrix, pred_leaf=True, validate_features=False))
+        leaves = np.asarray(self._booster.predict(self._matrix(rows), pred_leaf=True, validate_features=False))
         return leaves.reshape(len(rows), trees).astype(np.int32)
 
-    def _predict(self, rows: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.float64]:
+    def _predict(self, booster: Any, rows: npt.NDArray[np.float64], *, margin: bool) -> npt.NDArray[np.float64]:
+        shape = (len(rows),) if self._ensemble.output_count == 1 else (len(rows), self._ensemble.output_count)
         if not len(rows):
-            return np.empty(0, np.float64)
-        # inplace_predict, because a DMatrix refuses infinities.
-        predicted = np.asarray(self._booster.inplace_predict(_rounded(rows), predict_type=kind, missing=np.nan))
-        return predicted.reshape(len(rows)).astype(np.float64)
+            return np.empty(shape, np.float64)
+        if self._dropout:
+            # Here inplace_predict subtracts the base margin from each tree's leaf and loses digits; predict does not.
+            predicted = booster.predict(self._matrix(rows), output_margin=margin, validate_features=False)
+        else:
+            # inplace_predict, because a DMatrix refuses infinities.
+            kind = "margin" if margin else "value"
+            predicted = booster.inplace_predict(_rounded(rows), predict_type=kind, missing=np.nan)
+        return np.asarray(predicted).reshape(shape).astype(np.float64)
+
+    def _matrix(self, rows: npt.NDArray[np.float64]) -> Any:
+        xgboost = require("xgboost", "train", _PURPOSE)
+        return xgboost.DMatrix(self._finite(_rounded(rows)), missing=np.nan)
 
     def _finite(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The rows with infinities replaced by the largest numbers, which go the same way at every split.

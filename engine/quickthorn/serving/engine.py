@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal
 
 from quickthorn.bundle import Bundle, Manifest, SchemaField, read_bundle
-from quickthorn.bundle.manifest import GOLDEN_FEATURES, GOLDEN_LEAVES, GOLDEN_MARGINS, GOLDEN_SCORES, LIBRARY
+from quickthorn.bundle.manifest import GOLDEN_FEATURES, GOLDEN_LEAVES, GOLDEN_MARGINS, GOLDEN_SCORES, library_member
 from quickthorn.errors import BundleError, StateError
 from quickthorn.native import _native
 from quickthorn.serving.batch import Batch
@@ -42,6 +42,7 @@ class Engine(_native.Engine):
         hash_key: bytes | None = None,
         max_keys: int = 2**24,
         max_history_bytes: int = 2**34,
+        target: str | None = None,
     ) -> Engine:
         """Read, verify and map a bundle; the golden vectors are held to before the engine is handed out.
 
@@ -52,6 +53,7 @@ class Engine(_native.Engine):
         ``max_keys``           most entities kept per entity field
         ``max_history_bytes``  most memory for past events; address space of that size is reserved at once, memory is
                                taken as it is used
+        ``target``             the bundle's library to use, by CPU level; by default the best that this processor runs
 
         Raises BundleError for a file that is damaged, altered, of another format, compiled for another processor or
         not what its golden vectors say; StateError where the address space cannot be reserved.
@@ -66,11 +68,10 @@ class Engine(_native.Engine):
         origin = os.fspath(path)
         bundle = read_bundle(path)
         manifest = bundle.manifest
-        if not _native.processor_supports(manifest.target):
-            raise BundleError(f"{origin}: expected a processor of level {manifest.target}, found one without it")
+        library = bundle.members[library_member(_target(manifest, target, origin))]
         try:
             engine = cls(
-                library=bundle.members[LIBRARY],
+                library=library,
                 fields=[_field(field) for field in manifest.schema],
                 hash_key=hash_key if hash_key is not None else os.urandom(_HASH_KEY_BYTES),
                 link=manifest.forest.link.value if manifest.forest else "identity",
@@ -129,6 +130,17 @@ class Engine(_native.Engine):
 
     def _run(self, events: object, pass_name: str) -> dict[str, Any]:
         return self._run_batch(events, pass_name)
+
+
+def _target(manifest: Manifest, wanted: str | None, origin: str) -> str:
+    """The most demanding of the bundle's CPU levels that this processor runs, or the wanted one."""
+    offered = manifest.targets if wanted is None else tuple(filter(wanted.__eq__, manifest.targets))
+    supported = [target for target in offered if _native.processor_supports(target)]
+    if not supported:
+        levels = " or ".join(manifest.targets)
+        asked = "" if wanted is None else f" (asked for: {wanted})"
+        raise BundleError(f"{origin}: expected a processor of level {levels}, found one without it{asked}")
+    return supported[-1]
 
 
 def _prove(engine: Engine, bundle: Bundle, origin: str) -> None:

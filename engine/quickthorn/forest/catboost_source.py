@@ -1,0 +1,122 @@
+"""What CatBoost itself computes from rows in the model's own feature order."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quickthorn.calibration.link import Link
+from quickthorn.errors import ModelError
+from quickthorn.extras import require
+
+_CODES = 2**16
+
+_PREDICTION_OF = {
+    Link.IDENTITY: "RawFormulaVal",
+    Link.EXP: "Exponent",
+    Link.SIGMOID: "Probability",
+    Link.SOFTMAX: "Probability",
+}
+
+
+class CatBoostSource:
+    """A CatBoost model as the truth about margins, scores and leaves.
+
+    CatBoost takes categories as whole numbers or text alone, and reads numbers as their text. Here they come as
+    numbers; they are rounded to float32, as all numbers that CatBoost takes, and truncated; a missing one is "nan".
+    """
+
+    def __init__(
+        self, model: Any, output_count: int, tree_count: int, link: Link, categorical: npt.NDArray[np.bool_]
+    ) -> None:
+        self._catboost = require("catboost", "catboost", "reading a CatBoost model")
+        self._model = model
+        self._output_count = output_count
+        self._tree_count = tree_count
+        self._link = link
+        self._categorical = categorical
+
+    def margins(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """float64 [n] or [n, outputs]: CatBoost's raw values."""
+        return self._predicted(rows, "RawFormulaVal")
+
+    def scores(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """float64 [n] or [n, outputs]: probabilities (of the second of two classes), exponents, or raw values."""
+        if self._output_count == 1 and self._link is Link.SIGMOID and len(rows):
+            return self._raw(rows, "Probability")[:, 1]
+        return self._predicted(rows, _PREDICTION_OF[self._link])
+
+    def leaves(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+        """int32 [n, trees]: each tree's leaf as CatBoost numbers it."""
+        if not len(rows):
+            return np.empty((0, self._tree_count), np.int32)
+        found = self._catboost.CatBoost.calc_leaf_indexes(self._model, self._pool(rows), thread_count=1)
+        return np.asarray(found, np.int32).reshape(len(rows), self._tree_count)
+
+    def _predicted(self, rows: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.float64]:
+        shape = (len(rows),) if self._output_count == 1 else (len(rows), self._output_count)
+        return self._raw(rows, kind).reshape(shape) if len(rows) else np.empty(shape)
+
+    def _raw(self, rows: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.float64]:
+        # Wrappers of the class have opinions of their own about what to return.
+        predict = self._catboost.CatBoost.predict
+        return np.asarray(predict(self._model, self._pool(rows), prediction_type=kind, thread_count=1), np.float64)
+
+    def _pool(self, rows: npt.NDArray[np.float64]) -> Any:
+        # CatBoost compares names too when both sides have them.
+        names = self._model.feature_names_
+        places = np.flatnonzero(self._categorical)
+        if not len(places):
+            return self._catboost.Pool(rows, feature_names=names)
+        mixed = rows.astype(object)
+        with np.errstate(over="ignore", under="ignore"):
+            single = rows[:, places].astype(np.float32)
+        for column, place in enumerate(places):
+            mixed[:, place] = [_category(float(value)) for value in single[:, column]]
+        return self._catboost.Pool(mixed, cat_features=places.tolist(), feature_names=names)
+
+
+def _category(value: float) -> str:
+    return str(int(value)) if np.isfinite(value) else str(value)
+
+
+def category_codes_of(hashes: list[int]) -> dict[int, int]:
+    """The whole number, 0 to 65535, whose text has each hash, as far as there is exactly one.
+
+    CatBoost offers no way to compute a hash, but a model with a tree for each says which numbers it takes for it.
+    """
+    catboost = require("catboost", "catboost", "reading a CatBoost model")
+    signed = [value - 2**32 if value >= 2**31 else value for value in hashes]
+    values = sorted(signed)
+    feature = {"feature_index": 0, "flat_feature_index": 0, "feature_id": "", "values": values}
+    # CatBoost goes by a split's index among all values alone.
+    split = {"split_type": "OneHotFeature", "cat_feature_index": 0}
+    trees = [
+        {"leaf_values": [0, 1], "splits": [split | {"value": value, "split_index": values.index(value)}]}
+        for value in signed
+    ]
+    document = {
+        "features_info": {"categorical_features": [feature], "float_features": []},
+        "oblivious_trees": trees,
+        "scale_and_bias": [1, [0]],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        path.write_text(json.dumps(document))
+        try:
+            model = catboost.CatBoost().load_model(str(path), format="json")
+        except catboost.CatBoostError as error:
+            raise ModelError(f"CatBoost cannot compare categories: {error}") from None
+    codes = np.arange(_CODES).astype(object).reshape(-1, 1)
+    taken = model.calc_leaf_indexes(catboost.Pool(codes, cat_features=[0]), thread_count=1)
+    found = {}
+    for index, value in enumerate(hashes):
+        matching = np.flatnonzero(taken[:, index])
+        if len(matching) == 1:
+            found[value] = int(matching[0])
+    return found

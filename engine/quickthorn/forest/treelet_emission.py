@@ -1,0 +1,123 @@
+"""Native source for a forest that was cut into treelets: a few lines of C++ over `forest_treelets.hpp`, and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quickthorn.forest.emission import ForestSource, emit_forest
+from quickthorn.forest.ensemble import Ensemble
+from quickthorn.forest.treelets import MOST_LEVELS, Group, Treelets, cut
+
+_ALIGNMENT = 64
+
+_SOURCE = """\
+#include "forest_treelets.hpp"
+
+#include <cstdint>
+
+extern "C" [[gnu::visibility("hidden")]] const unsigned char quickthorn_forest_tables[];
+
+namespace {{
+
+using Leaf = {leaf};
+using Forest = quickthorn::treelets::Forest<{value}, Leaf, {strict}>;
+
+constexpr quickthorn::treelets::Group groups[] = {{
+{groups}
+}};
+
+Forest forest() {{
+    return Forest(quickthorn_forest_tables, {zero_threshold});
+}}
+
+}}  // namespace
+
+extern "C" [[gnu::visibility("default")]] double quickthorn_forest_margin(const double* features) {{
+    Leaf sum = {start};
+    for (const auto& group : groups) sum = forest().add(group, features, sum);
+{finish}    return static_cast<double>(sum);
+}}
+
+extern "C" [[gnu::visibility("default")]] void quickthorn_forest_margins(const double* features, double* margins) {{
+    margins[0] = quickthorn_forest_margin(features);
+}}
+
+extern "C" [[gnu::visibility("default")]] void quickthorn_forest_leaves(const double* features, std::int32_t* leaves) {{
+    for (const auto& group : groups) {{
+        forest().leaves(group, features, leaves);
+        leaves += group.tree_count;
+    }}
+}}
+"""
+
+_C_TYPES = {"float32": "float", "float64": "double"}
+
+
+def emit_fastest(ensemble: Ensemble) -> ForestSource:
+    """The native source of a forest, as treelets where it can be cut into them, else as a walk from node to node.
+
+    The same ensemble always gives the same bytes, and either way the same leaves and the same margins, bit for bit.
+    """
+    treelets = cut(ensemble)
+    return emit_forest(ensemble) if treelets is None else emit_treelets(ensemble, treelets)
+
+
+def emit_treelets(ensemble: Ensemble, treelets: Treelets) -> ForestSource:
+    """The native source of a forest that was cut into treelets."""
+    # The thresholds come first: entries point at them by number.
+    tables = bytearray()
+    _append(tables, treelets.thresholds)
+    groups = ",\n".join(_group(tables, group) for group in treelets.groups)
+    base_margin = float(np.ravel(ensemble.base_margin)[0])
+    cpp = _SOURCE.format(
+        value=_C_TYPES[ensemble.precision],
+        leaf=_C_TYPES[ensemble.leaf_value.dtype.name],
+        strict="true" if ensemble.operator == "<" else "false",
+        groups=groups,
+        zero_threshold=ensemble.zero_threshold.hex(),
+        start=_constant(0.0 if ensemble.base_last else base_margin),
+        finish="".join(f"    {step};\n" for step in _finish(ensemble, base_margin)),
+    )
+    return ForestSource(cpp=cpp, tables=bytes(tables))
+
+
+def _finish(ensemble: Ensemble, base_margin: float) -> Iterator[str]:
+    """What happens to the sum once every tree is in it, in the order that Ensemble states."""
+    if ensemble.average:
+        yield f"sum /= {_constant(float(ensemble.tree_count))}"
+    if ensemble.scale != 1.0:
+        yield f"sum *= {_constant(ensemble.scale)}"
+    if ensemble.base_last:
+        yield f"sum += {_constant(base_margin)}"
+
+
+def _constant(value: float) -> str:
+    # Hexadecimal floats are exact, and look the same everywhere.
+    return f"static_cast<Leaf>({float(value).hex()})"
+
+
+def _group(tables: bytearray, group: Group) -> str:
+    """One group's tables, and the C++ initialiser that points at them."""
+    tiles = _append(tables, group.tiles)
+    heads = [_append(tables, level) for level in group.heads]
+    lines = _append(tables, group.lines)
+    # float32 leaves lie in the lines themselves.
+    values = _append(tables, group.values) if group.values.dtype != np.float32 else 0
+    ids = _append(tables, group.ids.astype("<i4"))
+    head_offsets = ", ".join(str(offset) for offset in heads + [0] * (MOST_LEVELS - len(heads)))
+    return (
+        f"    {{{group.tree_count}, {len(group.tiles)}, {tiles}, {group.levels}, {group.root_shift}, "
+        f"{{{head_offsets}}}, {lines}, {values}, {ids}}}"
+    )
+
+
+def _append(tables: bytearray, table: npt.NDArray[Any]) -> int:
+    """Put a table on the next cache line; returns its offset."""
+    tables.extend(bytes(-len(tables) % _ALIGNMENT))
+    offset = len(tables)
+    tables.extend(table.tobytes())
+    return offset

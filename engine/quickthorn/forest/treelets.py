@@ -1,0 +1,316 @@
+"""Cutting a forest into treelets: the tables that `cpp/library/forest_treelets.hpp` evaluates.
+
+Per feature, the distinct thresholds of a group of trees are sorted, and a row's value becomes its rank among them: one
+byte, kept in a slot. A split is then two bytes, slot and code, and its test `rank > code` says whether the row goes
+right. An entry has 255 thresholds at most, so a feature with more has several; NaN is rank 0 in the entry's first slot,
+for the splits that send it left, and rank 255 in its second, for the others. Trees whose splits need more than 128
+entries together are divided into several groups, each with ranks of its own.
+
+Trees are cut into treelets of three levels. Where they are about equally deep (XGBoost's depth-wise trees), all get
+the same number of levels, shallow branches being repeated, and a treelet's children are found by arithmetic; else
+(leaf-wise trees) every treelet names its children.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quickthorn.forest.ensemble import Ensemble, Missing
+
+MOST_ENTRIES = 128
+_RANKS = 255
+_CODE_NEVER_RIGHT = 255
+_TILE = 16
+_BLOCK = 16
+_TREES_AT_ONCE = 8
+MOST_LEVELS = 6
+_MOST_THRESHOLDS = 2**31
+# How many exits of a stacked tree may lead to repeated leaves, for each leaf there is.
+_REPEATS_ALLOWED = 8
+# Quantising a row costs about as much as so many trees: with fewer to a group, a walk from node to node is quicker.
+_TREES_WORTH_RANKING = 16
+
+
+def tile_dtype(precision: str) -> np.dtype[Any]:
+    """The C++ `Tile`, for thresholds of "float32" or "float64"."""
+    return np.dtype(
+        [
+            ("feature", "<u4", _TILE),
+            ("thresholds", "<u4", _TILE),
+            ("nan_is_zero", "<u2"),
+            ("zero_is_nan", "<u2"),
+            ("unused", "u1", 60),
+            ("block_ends", np.dtype(precision).newbyteorder("<"), (_BLOCK, _TILE)),
+        ]
+    )
+
+
+HEAD = np.dtype([("slot", "u1", 8), ("code", "u1", 8)])
+LINE = np.dtype([("slot", "u1", 8), ("code", "u1", 8), ("exit", "<i4", 8), ("unused", "u1", 16)])
+
+
+@dataclass(frozen=True)
+class Group:
+    """Consecutive trees that share 256 slots; the fields of the C++ `Group`, as arrays rather than offsets.
+
+    `tiles` hold the entries, with their first thresholds as numbers into the forest's thresholds. `heads` is one array
+    per level but the last of a stacked group, empty in a linked one. `values` and `ids` are indexed by exit number.
+    """
+
+    tree_count: int
+    tiles: npt.NDArray[Any]
+    levels: int
+    root_shift: int
+    heads: tuple[npt.NDArray[Any], ...]
+    lines: npt.NDArray[Any]
+    values: npt.NDArray[Any]
+    ids: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Treelets:
+    """A forest as treelets: `thresholds` (in the forest's precision) and groups of trees in tree order."""
+
+    thresholds: npt.NDArray[Any]
+    groups: tuple[Group, ...]
+
+
+def cut(ensemble: Ensemble) -> Treelets | None:
+    """The ensemble as treelets, or None where they do not serve it: categories, several outputs, too many entries."""
+    scalar = ensemble.output_count == 1 and not ensemble.vector_leaves and ensemble.linear is None
+    if ensemble.categorical.any() or not scalar:
+        return None
+    trees = [_splits_of(ensemble, int(root)) for root in ensemble.roots]
+    thresholds = _Thresholds(ensemble)
+    ranges = list(islice(_ranges(ensemble, trees), len(trees) // _TREES_WORTH_RANKING + 2))
+    if len(ranges) > 1 and len(ranges) * _TREES_WORTH_RANKING > len(trees):
+        return None
+    groups = []
+    for first, count in ranges:
+        ranked = _Ranked(ensemble, np.concatenate([*trees[first : first + count], np.empty(0, np.int64)]))
+        if len(ranked.ranks) > MOST_ENTRIES or thresholds.length >= _MOST_THRESHOLDS:
+            return None
+        groups.append(_group(ensemble, ranked, thresholds, first, count))
+    return Treelets(thresholds.table(), tuple(groups))
+
+
+def _splits_of(ensemble: Ensemble, root: int) -> npt.NDArray[np.int64]:
+    """The numbers of a tree's splits."""
+    found: list[npt.NDArray[np.int64]] = []
+    level = np.array([root] if root >= 0 else [], dtype=np.int64)
+    while len(level):
+        found.append(level)
+        children = np.concatenate([ensemble.left[level], ensemble.right[level]]).astype(np.int64)
+        level = children[children >= 0]
+    return np.concatenate([*found, np.empty(0, np.int64)])
+
+
+def _ranges(ensemble: Ensemble, trees: list[npt.NDArray[np.int64]]) -> Iterator[tuple[int, int]]:
+    """Divide trees, in order, into ranges as long as their entries allow; one tree is a range whatever it needs."""
+    first = 0
+    while first < len(trees):
+        left = len(trees) - first
+        # How many of the lengths 1, 2, … come before the first that does not fit.
+        fitting = bisect_left(range(1, left + 1), True, key=lambda n: not _fits(ensemble, trees[first : first + n]))
+        count = max(fitting, 1)
+        yield first, count
+        first += count
+
+
+def _fits(ensemble: Ensemble, trees: list[npt.NDArray[np.int64]]) -> bool:
+    """Whether so many trees' splits have slots enough for their entries."""
+    splits = np.concatenate([*trees, np.empty(0, np.int64)])
+    key = ensemble.feature[splits].astype(np.int64) * len(Missing) + ensemble.missing[splits]
+    order = np.lexsort((ensemble.threshold[splits], key))
+    key, threshold = key[order], ensemble.threshold[splits][order]
+    new = np.append(True, (key[1:] != key[:-1]) | (threshold[1:] != threshold[:-1]))[: len(key)]
+    _, distinct = np.unique(key[new], return_counts=True)
+    return int((-(-distinct // _RANKS)).sum()) <= MOST_ENTRIES
+
+
+@dataclass
+class _Thresholds:
+    """The forest's thresholds in blocks of 16, NaN where there is none: no value lies above NaN."""
+
+    ensemble: Ensemble
+    parts: list[npt.NDArray[Any]] = field(default_factory=list)
+    length: int = 0
+
+    def add(self, ascending: npt.NDArray[Any]) -> tuple[int, npt.NDArray[Any]]:
+        """Put in up to 255 thresholds; returns where they begin, and the last of every block but the last one."""
+        padded = np.full(max(-(-len(ascending) // _BLOCK), 1) * _BLOCK, np.nan, dtype=ascending.dtype)
+        padded[: len(ascending)] = ascending
+        begin = self.length
+        self.parts.append(padded)
+        self.length += len(padded)
+        return begin, padded[_BLOCK - 1 : -1 : _BLOCK]
+
+    def table(self) -> npt.NDArray[Any]:
+        """All of them in one array."""
+        return np.concatenate([*self.parts, np.empty(0, self.ensemble.threshold.dtype)])
+
+
+class _Ranked:
+    """The splits of a group of trees as slots and codes."""
+
+    def __init__(self, ensemble: Ensemble, splits: npt.NDArray[np.int64]) -> None:
+        self.ensemble = ensemble
+        self.slot: dict[int, int] = {}
+        self.code: dict[int, int] = {}
+        # (feature, missing, thresholds) of every entry
+        self.ranks: list[tuple[int, int, npt.NDArray[Any]]] = []
+        keys = ensemble.feature[splits].astype(np.int64) * len(Missing) + ensemble.missing[splits]
+        for key in np.unique(keys):
+            self._rank_feature(splits[keys == key])
+
+    def _rank_feature(self, splits: npt.NDArray[np.int64]) -> None:
+        ensemble = self.ensemble
+        feature, missing = int(ensemble.feature[splits[0]]), int(ensemble.missing[splits[0]])
+        distinct, place = np.unique(ensemble.threshold[splits], return_inverse=True)
+        first = len(self.ranks)
+        nan_right = ~ensemble.default_left[splits] & (missing != Missing.NONE)
+        slots = first + place // _RANKS + np.where(nan_right, MOST_ENTRIES, 0)
+        self.slot.update(zip(splits.tolist(), slots.tolist(), strict=True))
+        self.code.update(zip(splits.tolist(), (place % _RANKS).tolist(), strict=True))
+        for begin in range(0, len(distinct), _RANKS):
+            self.ranks.append((feature, missing, distinct[begin : begin + _RANKS]))
+
+    def tiles(self, thresholds: _Thresholds) -> npt.NDArray[Any]:
+        """What the row is quantised by, with the thresholds put in; entries that only fill a tile rank nothing."""
+        tiles = np.zeros(max(-(-len(self.ranks) // _TILE), 1), dtype=tile_dtype(self.ensemble.precision))
+        tiles["block_ends"] = np.nan
+        tiles["thresholds"], _ = thresholds.add(np.empty(0, dtype=self.ensemble.threshold.dtype))
+        for number, (feature, missing, ascending) in enumerate(self.ranks):
+            tile, place = divmod(number, _TILE)
+            begin, block_ends = thresholds.add(ascending)
+            tiles["feature"][tile, place], tiles["thresholds"][tile, place] = feature, begin
+            tiles["block_ends"][tile, : len(block_ends), place] = block_ends
+            tiles["nan_is_zero"][tile] |= (missing == Missing.NONE) << place
+            tiles["zero_is_nan"][tile] |= (missing == Missing.ZERO) << place
+        return tiles
+
+
+def _group(ensemble: Ensemble, ranked: _Ranked, thresholds: _Thresholds, first: int, count: int) -> Group:
+    tiles = ranked.tiles(thresholds)
+    roots = [int(root) for root in ensemble.roots[first : first + count]]
+    depth = max(_depth(ensemble, root) for root in roots)
+    leaves = sum(_leaf_count(ensemble, root) for root in roots)
+    levels = max(-(-depth // 3), 1)
+    if levels <= MOST_LEVELS and count * 2**depth <= _REPEATS_ALLOWED * leaves + 64:
+        return _Stacked(ensemble, ranked, levels, depth).group(roots, tiles)
+    return _Linked(ensemble, ranked).group(roots, tiles)
+
+
+def _depth(ensemble: Ensemble, root: int) -> int:
+    depth = 0
+    level = [root]
+    while level := [node for node in level if node >= 0]:
+        depth += 1
+        level = [int(child) for node in level for child in (ensemble.left[node], ensemble.right[node])]
+    return depth
+
+
+def _leaf_count(ensemble: Ensemble, root: int) -> int:
+    return len(_splits_of(ensemble, root)) + 1
+
+
+class _Cutter:
+    """What both kinds of groups share: a treelet's tests, and what its exits lead to."""
+
+    def __init__(self, ensemble: Ensemble, ranked: _Ranked) -> None:
+        self.ensemble = ensemble
+        self.ranked = ranked
+
+    def treelet(self, node: int, levels: int = 3) -> tuple[list[int], list[int], list[int]]:
+        """Slots and codes of the seven places, and the eight exits' nodes; a negative node is leaf ``~node``.
+
+        With fewer levels than three, the places below are empty and the row leaves by their leftmost exit.
+        """
+        slots, codes = [0] * 8, [_CODE_NEVER_RIGHT] * 8
+        at = [node]
+        for level in range(3):
+            below = []
+            for offset, here in enumerate(at):
+                if here >= 0 and level < levels:
+                    place = 2**level - 1 + offset
+                    slots[place], codes[place] = self.ranked.slot[here], self.ranked.code[here]
+                    below += [int(self.ensemble.left[here]), int(self.ensemble.right[here])]
+                else:
+                    below += [here, here]
+            at = below
+        return slots, codes, at
+
+    def leaf(self, node: int) -> tuple[Any, int]:
+        """A leaf's value and id; a place that no row reaches gets the first leaf's."""
+        number = ~node if node < 0 else 0
+        return self.ensemble.leaf_value[number], int(self.ensemble.leaf_id[number])
+
+    def as_group(self, lines: list[Any], ends: list[int], tiles: npt.NDArray[Any], **shape: Any) -> Group:
+        """The group whose lines these are; ``ends`` has each exit's leaf as a node, or a split where it is none."""
+        found = [self.leaf(end) for end in ends]
+        values = np.array([value for value, _ in found], dtype=self.ensemble.leaf_value.dtype)
+        table = np.array(lines, dtype=LINE)
+        if values.dtype == np.float32:
+            leaf = (np.array(ends) < 0).reshape(-1, 8)
+            table["exit"][leaf] = values.view("<i4").reshape(-1, 8)[leaf]
+        ids = np.array([number for _, number in found], dtype=np.int32)
+        return Group(tiles=tiles, lines=table, values=values, ids=ids, **shape)
+
+
+class _Stacked(_Cutter):
+    """Trees of one depth: level by level, children in place."""
+
+    def __init__(self, ensemble: Ensemble, ranked: _Ranked, levels: int, depth: int) -> None:
+        super().__init__(ensemble, ranked)
+        self.levels = levels
+        # The first treelet takes what is left over when the others have three levels each.
+        self.root_levels = 3 if levels == 1 else depth - 3 * (levels - 1)
+
+    def group(self, roots: list[int], tiles: npt.NDArray[Any]) -> Group:
+        """All trees, and leaves in place of trees up to a multiple of eight."""
+        at = roots + [-1] * (-len(roots) % _TREES_AT_ONCE)
+        shift = 3 - self.root_levels
+        heads = []
+        for level in range(self.levels - 1):
+            tests, below = [], []
+            for node in at:
+                slots, codes, exits = self.treelet(node, self.root_levels if level == 0 else 3)
+                tests.append((slots, codes))
+                below += exits[:: 2**shift] if level == 0 else exits
+            heads.append(np.array(tests, dtype=HEAD))
+            at = below
+        lines, ends = [], []
+        for node in at:
+            slots, codes, exits = self.treelet(node)
+            lines.append((slots, codes, [0] * 8, [0] * 16))
+            ends += exits
+        return self.as_group(
+            lines, ends, tiles, tree_count=len(roots), levels=self.levels, root_shift=shift, heads=tuple(heads)
+        )
+
+
+class _Linked(_Cutter):
+    """Trees of any shape: the roots' treelets come first, in tree order, and every treelet names its children."""
+
+    def group(self, roots: list[int], tiles: npt.NDArray[Any]) -> Group:
+        """Breadth first, so that what is visited together lies together."""
+        queue = list(roots)
+        lines, ends = [], []
+        for node in queue:
+            slots, codes, exits = self.treelet(node)
+            slots[7] = sum(1 << place for place, end in enumerate(exits) if end < 0)
+            number: dict[int, int] = {}
+            for end in exits:
+                if end >= 0 and end not in number:
+                    number[end] = len(queue)
+                    queue.append(end)
+            lines.append((slots, codes, [number.get(end, 0) for end in exits], [0] * 16))
+            ends += exits
+        return self.as_group(lines, ends, tiles, tree_count=len(roots), levels=0, root_shift=0, heads=())
