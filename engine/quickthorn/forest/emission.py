@@ -116,15 +116,15 @@ def emit_forest(ensemble: Ensemble) -> ForestSource:
     tables = bytearray(_nodes(ensemble).tobytes())
     value = np.dtype(ensemble.sum_precision).newbyteorder("<")
     offsets = {
-        "roots": _append(tables, ensemble.roots.astype("<i4")),
-        "leaf_values": _append(tables, ensemble.leaf_value.astype(value)),
-        "leaf_ids": _append(tables, ensemble.leaf_id.astype("<i4")),
-        "tree_outputs": _append(tables, ensemble.tree_output.astype("<i4")),
-        "outputs": _append(tables, _outputs(ensemble).astype(value)),
-        "category_sets": _append(tables, sets),
-        "category_words": _append(tables, words),
-        "linear_models": _append(tables, models),
-        "linear_terms": _append(tables, terms),
+        "roots": append_table(tables, ensemble.roots.astype("<i4")),
+        "leaf_values": append_table(tables, ensemble.leaf_value.astype(value)),
+        "leaf_ids": append_table(tables, ensemble.leaf_id.astype("<i4")),
+        "tree_outputs": append_table(tables, ensemble.tree_output.astype("<i4")),
+        "outputs": append_table(tables, _outputs(ensemble).astype(value)),
+        "category_sets": append_table(tables, sets),
+        "category_words": append_table(tables, words),
+        "linear_models": append_table(tables, models),
+        "linear_terms": append_table(tables, terms),
     }
     numeric = ~ensemble.categorical
     cpp = _SOURCE.format(
@@ -232,7 +232,7 @@ def _outputs(ensemble: Ensemble) -> npt.NDArray[Any]:
     return np.column_stack([ensemble.base_margin, trees.astype(ensemble.sum_precision)])
 
 
-def _append(tables: bytearray, table: npt.NDArray[Any]) -> int:
+def append_table(tables: bytearray, table: npt.NDArray[Any]) -> int:
     """Put a table on the next cache line; returns its offset."""
     tables.extend(bytes(-len(tables) % _ALIGNMENT))
     offset = len(tables)

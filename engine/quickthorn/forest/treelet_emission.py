@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from quickthorn.forest.emission import ForestSource, emit_forest
+from quickthorn.forest.emission import ForestSource, append_table, emit_forest
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.treelets import MOST_LEVELS, Group, Treelets, cut
-
-_ALIGNMENT = 64
 
 _SOURCE = """\
 #include "forest_treelets.hpp"
@@ -70,7 +66,7 @@ def emit_treelets(ensemble: Ensemble, treelets: Treelets) -> ForestSource:
     """The native source of a forest that was cut into treelets."""
     # The thresholds come first: entries point at them by number.
     tables = bytearray()
-    _append(tables, treelets.thresholds)
+    append_table(tables, treelets.thresholds)
     groups = ",\n".join(_group(tables, group) for group in treelets.groups)
     base_margin = float(np.ravel(ensemble.base_margin)[0])
     cpp = _SOURCE.format(
@@ -102,22 +98,14 @@ def _constant(value: float) -> str:
 
 def _group(tables: bytearray, group: Group) -> str:
     """One group's tables, and the C++ initialiser that points at them."""
-    tiles = _append(tables, group.tiles)
-    heads = [_append(tables, level) for level in group.heads]
-    lines = _append(tables, group.lines)
+    tiles = append_table(tables, group.tiles)
+    heads = [append_table(tables, level) for level in group.heads]
+    lines = append_table(tables, group.lines)
     # float32 leaves lie in the lines themselves.
-    values = _append(tables, group.values) if group.values.dtype != np.float32 else 0
-    ids = _append(tables, group.ids.astype("<i4"))
+    values = append_table(tables, group.values) if group.values.dtype != np.float32 else 0
+    ids = append_table(tables, group.ids.astype("<i4"))
     head_offsets = ", ".join(str(offset) for offset in heads + [0] * (MOST_LEVELS - len(heads)))
     return (
         f"    {{{group.tree_count}, {len(group.tiles)}, {tiles}, {group.levels}, {group.root_shift}, "
         f"{{{head_offsets}}}, {lines}, {values}, {ids}}}"
     )
-
-
-def _append(tables: bytearray, table: npt.NDArray[Any]) -> int:
-    """Put a table on the next cache line; returns its offset."""
-    tables.extend(bytes(-len(tables) % _ALIGNMENT))
-    offset = len(tables)
-    tables.extend(table.tobytes())
-    return offset
