@@ -1,0 +1,106 @@
+"""Emitted forests under sanitizers: no read beyond the row or the stack, no undefined behaviour, whatever the row."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quickthorn.compiling.toolchain import COMPILE_FLAGS, target_flags
+from quickthorn.forest.emission import ForestSource, emit_forest
+from quickthorn.forest.ensemble import Ensemble
+from quickthorn.forest.importing import LoadedModel, load_model
+from quickthorn.forest.probes import probe_rows
+from quickthorn.forest.treelet_emission import emit_treelets
+from quickthorn.forest.treelets import cut
+from quickthorn.native import _native
+
+LIBRARY = Path(__file__).resolve().parents[2] / "cpp" / "library"
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g"]
+# Counts the rows whose margins are not the expected bits; rows and margins come from a file of doubles.
+PROGRAM = """
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+extern "C" double quickthorn_forest_margin(const double*);
+extern "C" void quickthorn_forest_leaves(const double*, std::int32_t*);
+int main(int, char** arguments) {
+    std::int64_t shape[3];
+    std::FILE* file = std::fopen(arguments[1], "rb");
+    if (file == nullptr || std::fread(shape, 8, 3, file) != 3) return 100;
+    std::vector<double> row(static_cast<std::size_t>(shape[1]) + 1);
+    int wrong = 0;
+    for (std::int64_t i = 0; i < shape[0]; ++i) {
+        // On the heap and of the exact size, so that a read beyond either end is seen.
+        if (std::fread(row.data(), 8, row.size(), file) != row.size()) return 101;
+        const std::vector<double> features(row.begin(), row.end() - 1);
+        std::vector<std::int32_t> leaves(static_cast<std::size_t>(shape[2]));
+        const double margin = quickthorn_forest_margin(features.data());
+        quickthorn_forest_leaves(features.data(), leaves.data());
+        if (std::memcmp(&margin, &row.back(), 8) != 0) ++wrong;
+    }
+    std::fclose(file);
+    return wrong;
+}
+"""
+
+
+def treelets_of(ensemble: Ensemble) -> ForestSource:
+    treelets = cut(ensemble)
+    assert treelets is not None
+    return emit_treelets(ensemble, treelets)
+
+
+@pytest.fixture(scope="module")
+def stacked(xgboost: Any) -> LoadedModel:
+    matrix = np.random.default_rng(0).normal(size=(600, 20)).round(2)
+    matrix[matrix > 1.5] = np.nan
+    data = xgboost.DMatrix(matrix, label=np.nan_to_num(matrix[:, 0]) > 0)
+    return load_model(xgboost.train({"max_depth": 5, "nthread": 1, "objective": "binary:logistic"}, data, 70))
+
+
+@pytest.fixture(scope="module")
+def linked(lightgbm: Any) -> LoadedModel:
+    matrix = np.random.default_rng(0).normal(size=(600, 20)).round(2)
+    data = lightgbm.Dataset(matrix, label=matrix[:, 0] > 0)
+    return load_model(lightgbm.train({"num_leaves": 25, "verbosity": -1, "num_threads": 1}, data, 70))
+
+
+@pytest.mark.parametrize("emit", [treelets_of, emit_forest])
+@pytest.mark.parametrize("level", ["x86-64-v2", "x86-64-v4"])
+@pytest.mark.parametrize("name", ["stacked", "linked"])
+def test_no_row_makes_a_forest_read_where_it_must_not(
+    request: pytest.FixtureRequest, tmp_path: Path, name: str, level: str, emit: Callable[[Ensemble], ForestSource]
+) -> None:
+    if not _native.processor_supports(level):
+        pytest.skip(f"this processor does not run {level}")
+    model: LoadedModel = request.getfixturevalue(name)
+    source = emit(model.ensemble)
+    (tmp_path / "forest.cpp").write_text(source.cpp)
+    (tmp_path / "tables.bin").write_bytes(source.tables)
+    (tmp_path / "tables.S").write_text(source.assembly("tables.bin"))
+    (tmp_path / "program.cpp").write_text(PROGRAM)
+    rows = probe_rows(model.ensemble, 300, seed=2)
+    shape = np.array([*rows.shape, model.ensemble.tree_count], dtype="<i8")
+    with_margins = np.column_stack([rows, model.source_margins(rows)]).astype("<f8")
+    (tmp_path / "rows").write_bytes(shape.tobytes() + with_margins.tobytes())
+    flags = [flag for flag in COMPILE_FLAGS if flag not in ("-O3", "-Wall", "-Wextra", "-Werror")]
+    command = [
+        "g++",
+        *flags,
+        *SANITIZERS,
+        *target_flags(level),
+        f"-I{LIBRARY}",
+        "forest.cpp",
+        "tables.S",
+        "program.cpp",
+    ]
+    built = subprocess.run([*command, "-o", "program"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    ran = subprocess.run(["./program", "rows"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
