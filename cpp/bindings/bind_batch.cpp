@@ -38,13 +38,12 @@ py::dict as_dict(BatchResult&& result, const EngineBody& body, std::uint32_t fea
         const std::string message = PythonEvents::message_of(body.schema()[fault.field], fault.fault, fault.found);
         errors.append(py::make_tuple(fault.row, py::str(message)));
     }
-    const auto vectors = static_cast<py::ssize_t>(result.times_us.size());
+    const auto vectors = static_cast<py::ssize_t>(result.vectors.size() / feature_count);
     py::dict answer;
     answer["scores"] = as_array(std::move(result.scores));
     answer["margins"] = as_array(std::move(result.margins));
     answer["outcomes"] = as_array(std::move(result.outcomes));
     answer["statuses"] = as_array(std::move(result.statuses));
-    answer["times_us"] = as_array(std::move(result.times_us));
     answer["vectors"] = as_array(std::move(result.vectors), {vectors, static_cast<py::ssize_t>(feature_count)});
     answer["errors"] = errors;
     return answer;

@@ -24,7 +24,6 @@ void append_invalid(Engine& engine, Pass pass, BatchResult& result) {
     }
     result.statuses.push_back(static_cast<std::uint8_t>(Status::invalid));
     if (pass == Pass::replay) {
-        result.times_us.push_back(0);
         result.vectors.insert(result.vectors.end(), engine.feature_count(), missing);
     }
 }
@@ -34,7 +33,6 @@ void append_replayed(Engine& engine, const EventRow& event, BatchResult& result)
     result.vectors.resize(begin + engine.feature_count());
     const Status status = engine.replay(event, std::span(result.vectors).subspan(begin));
     result.statuses.push_back(static_cast<std::uint8_t>(status));
-    result.times_us.push_back(event.time_us());
 }
 
 }  // namespace

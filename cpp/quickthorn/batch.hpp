@@ -31,7 +31,6 @@ struct BatchResult {
     std::vector<double> margins;         // NaN where invalid
     std::vector<std::uint8_t> outcomes;  // Outcome
     std::vector<std::uint8_t> statuses;  // Status
-    std::vector<std::int64_t> times_us;  // event times of a replay, 0 where invalid
     std::vector<double> vectors;         // feature_count per event, NaN where invalid
     std::vector<BatchFault> faults;      // one per invalid event
 };

@@ -57,6 +57,7 @@ def test_a_bundle_says_what_is_in_it_and_is_reproducible(tmp_path: Path) -> None
     assert first.golden_rows == ROWS >= 256
     assert first.size_bytes == (tmp_path / "a.qt").stat().st_size
     assert "-ffp-contract=off" in manifest.tools.flags
+    assert {f"-march={target}" for target in manifest.targets} <= set(manifest.tools.flags)
 
 
 def test_the_models_features_are_found_by_name_in_any_order(tmp_path: Path) -> None:

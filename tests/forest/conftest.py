@@ -7,34 +7,41 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from quickthorn.forest.emission import emit_forest
+from quickthorn.compiling.toolchain import target_flags
+from quickthorn.forest.emission import ForestSource, emit_forest
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.importing import LoadedModel
 from quickthorn.forest.probes import probe_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-FLAGS = ["-std=c++20", "-fPIC", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti", *WARNINGS]
+FLAGS = ["-std=c++20", "-fPIC", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti", "-Wno-psabi", *WARNINGS]
+
+
+Emit: TypeAlias = Callable[[Ensemble], ForestSource]
 
 
 class NativeForest:
     """An emitted forest as the shared library it compiles to."""
 
-    def __init__(self, ensemble: Ensemble, folder: Path, optimise: str = "-O3") -> None:
-        source = emit_forest(ensemble)
+    def __init__(
+        self, ensemble: Ensemble, folder: Path, optimise: str = "-O3", *, emit: Emit = emit_forest, level: str = ""
+    ) -> None:
+        source = emit(ensemble)
+        levels = target_flags(level) if level else ()
         (folder / "forest.cpp").write_text(source.cpp)
         (folder / "tables.bin").write_bytes(source.tables)
         (folder / "tables.S").write_text(source.assembly("tables.bin"))
         include = f"-I{ROOT / 'cpp' / 'library'}"
         self.path = folder / "forest.so"
         for command in (
-            ["g++", *FLAGS, optimise, include, "-c", "forest.cpp"],
+            ["g++", *FLAGS, *levels, optimise, include, "-c", "forest.cpp"],
             ["g++", "-c", "tables.S"],
             ["gcc", "-shared", "-Wl,-z,defs", "-o", self.path.name, "forest.o", "tables.o", "-lm"],
         ):
@@ -73,12 +80,12 @@ def compile_forest(tmp_path: Path) -> Callable[..., NativeForest]:
         pytest.skip("g++ is not installed")
     count = 0
 
-    def compile_one(ensemble: Ensemble, optimise: str = "-O3") -> NativeForest:
+    def compile_one(ensemble: Ensemble, optimise: str = "-O3", **how: Any) -> NativeForest:
         nonlocal count
         count += 1
         folder = tmp_path / f"forest{count}"
         folder.mkdir()
-        return NativeForest(ensemble, folder, optimise)
+        return NativeForest(ensemble, folder, optimise, **how)
 
     return compile_one
 

@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 
 from quickthorn.errors import ModelError
+from quickthorn.forest.emission import emit_forest
 from quickthorn.forest.importing import load_model
 from quickthorn.forest.probes import probe_rows
+from quickthorn.forest.treelet_emission import emit_fastest
+from quickthorn.native import _native
 
+LEVELS = [level for level in ("x86-64-v2", "x86-64-v3", "x86-64-v4") if _native.processor_supports(level)]
 MODELS = [
     "lleaves_NYC_taxi/model.txt",
     "lleaves_airline/model.txt",
@@ -34,14 +38,19 @@ MODELS = [
 ]
 
 
+# The walk, and what a bundle is compiled from, at the best level of this processor.
+EMITTERS = [(emit_forest, ""), (emit_fastest, LEVELS[-1])]
+
+
+@pytest.mark.parametrize(("emit", "level"), EMITTERS)
 @pytest.mark.parametrize("name", MODELS)
 def test_every_stored_row_has_the_librarys_leaves_and_margin(
-    name: str, shared_models: Path, compile_forest: Callable[..., Any]
+    name: str, emit: Callable[..., Any], level: str, shared_models: Path, compile_forest: Callable[..., Any]
 ) -> None:
     path = shared_models / name
     # One model was trained on text categories; its stored rows hold their codes.
     model = load_model(path, category_codes="mtpl2" in name)
-    native = compile_forest(model.ensemble)
+    native = compile_forest(model.ensemble, emit=emit, level=level)
     stored = np.load(path.parent / "io.npz")
     seen = 0
     for kind in ("real", "probe"):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quickthorn.calibration.link import Link
-from quickthorn.compiling.toolchain import COMPILE_FLAGS, target_flags
+from quickthorn.forest.emission import ForestSource
 from quickthorn.forest.ensemble import Ensemble, Missing
 from quickthorn.forest.importing import LoadedModel, load_model
 from quickthorn.forest.probes import probe_rows
@@ -24,47 +21,23 @@ from quickthorn.forest.treelet_emission import emit_fastest, emit_treelets
 from quickthorn.forest.treelets import MOST_ENTRIES, cut
 from quickthorn.native import _native
 
-LIBRARY = Path(__file__).resolve().parents[2] / "cpp" / "library"
 LEVELS = [level for level in ("x86-64-v2", "x86-64-v3", "x86-64-v4") if _native.processor_supports(level)]
 
 
-class CompiledTreelets:
-    """Treelets compiled for one level, called through ctypes."""
-
-    def __init__(self, ensemble: Ensemble, level: str, folder: Path) -> None:
-        treelets = cut(ensemble)
-        assert treelets is not None
-        source = emit_treelets(ensemble, treelets)
-        folder.mkdir()
-        (folder / "forest.cpp").write_text(source.cpp)
-        (folder / "tables.bin").write_bytes(source.tables)
-        (folder / "tables.S").write_text(source.assembly("tables.bin"))
-        command = ["g++", "-shared", *COMPILE_FLAGS, *target_flags(level), f"-I{LIBRARY}", "forest.cpp", "tables.S"]
-        ran = subprocess.run([*command, "-o", "forest.so"], cwd=folder, capture_output=True, text=True, check=False)
-        assert ran.returncode == 0, ran.stderr
-        self.library = ctypes.CDLL(str(folder / "forest.so"))
-        self.library.quickthorn_forest_margin.restype = ctypes.c_double
-        self.trees = ensemble.tree_count
-
-    def margins(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        margin = self.library.quickthorn_forest_margin
-        return np.array([margin(ctypes.c_void_p(row.ctypes.data)) for row in np.ascontiguousarray(rows)])
-
-    def leaves(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
-        leaves = np.full((len(rows), self.trees), -7, np.int32)
-        for row, out in zip(np.ascontiguousarray(rows), leaves, strict=True):
-            self.library.quickthorn_forest_leaves(ctypes.c_void_p(row.ctypes.data), ctypes.c_void_p(out.ctypes.data))
-        return leaves
+def treelets_of(ensemble: Ensemble) -> ForestSource:
+    treelets = cut(ensemble)
+    assert treelets is not None
+    return emit_treelets(ensemble, treelets)
 
 
 @pytest.fixture
-def holds(tmp_path: Path) -> Callable[..., None]:
+def holds(compile_forest: Any) -> Callable[..., None]:
     """Hold treelets, at every level, to the library that trained the model."""
 
     def check(model: LoadedModel, rows: npt.NDArray[np.float64]) -> None:
         margins, leaves = model.source_margins(rows), model.source_leaves(rows)
         for level in LEVELS:
-            compiled = CompiledTreelets(model.ensemble, level, tmp_path / level)
+            compiled = compile_forest(model.ensemble, emit=treelets_of, level=level)
             np.testing.assert_array_equal(compiled.leaves(rows), leaves)
             np.testing.assert_array_equal(compiled.margins(rows), margins)
 
@@ -135,14 +108,14 @@ def test_trees_divided_into_groups(xgboost: Any, holds: Callable[..., None]) -> 
 @settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1), trees=st.integers(1, 150), strict=st.booleans(), single=st.booleans())
 def test_random_forests_agree_with_the_walk(
-    compile_forest: Any, tmp_path_factory: Any, seed: int, trees: int, strict: bool, single: bool
+    compile_forest: Any, seed: int, trees: int, strict: bool, single: bool
 ) -> None:
     random = np.random.default_rng(seed)
     ensemble = random_forest(random, trees, strict, single)
     rows = np.vstack([probe_rows(ensemble, 80, seed=seed % 1000), random.normal(size=(40, ensemble.feature_count))])
     walk = compile_forest(ensemble)
     for level in LEVELS:
-        compiled = CompiledTreelets(ensemble, level, tmp_path_factory.mktemp("random") / level)
+        compiled = compile_forest(ensemble, emit=treelets_of, level=level)
         np.testing.assert_array_equal(compiled.leaves(rows), walk.leaves(rows))
         np.testing.assert_array_equal(compiled.margins(rows), walk.margins(rows))
 
@@ -150,22 +123,20 @@ def test_random_forests_agree_with_the_walk(
 @pytest.mark.parametrize(
     "finish", [{"scale": 0.5}, {"average": True}, {"base_last": True, "scale": 3.0, "average": True}]
 )
-def test_sums_are_finished_as_the_walk_finishes_them(
-    compile_forest: Any, tmp_path: Path, finish: dict[str, Any]
-) -> None:
+def test_sums_are_finished_as_the_walk_finishes_them(compile_forest: Any, finish: dict[str, Any]) -> None:
     ensemble = replace(random_forest(np.random.default_rng(8), 33, strict=False, single=False), **finish)
     rows = probe_rows(ensemble, 60, seed=1)
-    compiled = CompiledTreelets(ensemble, LEVELS[-1], tmp_path / "level")
+    compiled = compile_forest(ensemble, emit=treelets_of, level=LEVELS[-1])
     np.testing.assert_array_equal(compiled.margins(rows), compile_forest(ensemble).margins(rows))
 
 
-def test_float32_inputs_may_have_float64_leaves(compile_forest: Any, tmp_path: Path) -> None:
+def test_float32_inputs_may_have_float64_leaves(compile_forest: Any) -> None:
     ensemble = random_forest(np.random.default_rng(9), 40, strict=False, single=True)
     leaves, base = ensemble.leaf_value.astype(np.float64) / 3, ensemble.base_margin.astype(np.float64)
     ensemble = replace(ensemble, sum_precision="float64", leaf_value=leaves, base_margin=base)
     rows = probe_rows(ensemble, 60, seed=1)
     for level in LEVELS:
-        compiled = CompiledTreelets(ensemble, level, tmp_path / level)
+        compiled = compile_forest(ensemble, emit=treelets_of, level=level)
         np.testing.assert_array_equal(compiled.margins(rows), compile_forest(ensemble).margins(rows))
 
 

@@ -132,7 +132,7 @@ class ToolVersions(_Record, frozen=True, kw_only=True):
     """What built the bundle. ``treelite`` is None where no forest was imported.
 
     ``compiler``  the compiler's own version line
-    ``flags``     the arguments it was given that do not name files
+    ``flags``     the arguments it was given that do not name files; those of each target in the targets' order
     """
 
     numpy: _Text

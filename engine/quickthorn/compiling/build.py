@@ -28,7 +28,14 @@ from quickthorn.bundle.manifest import (
     library_member,
 )
 from quickthorn.compiling.library import link_libraries
-from quickthorn.compiling.toolchain import COMPILE_FLAGS, LINK_FLAGS, Compiler, check_targets, find_compiler
+from quickthorn.compiling.toolchain import (
+    COMPILE_FLAGS,
+    LINK_FLAGS,
+    Compiler,
+    check_targets,
+    find_compiler,
+    target_flags,
+)
 from quickthorn.decision import Policy
 from quickthorn.errors import FeatureError, ModelError, PolicyError
 from quickthorn.event import Field, Money
@@ -169,7 +176,7 @@ def _assemble(
         if forest
         else None,
         golden=GoldenShapes(rows=len(forest.golden.vectors), features=len(features), trees=trees) if forest else None,
-        tools=_tools(compiler, with_forest=forest is not None),
+        tools=_tools(compiler, targets, with_forest=forest is not None),
     )
     return manifest, members
 
@@ -199,12 +206,12 @@ def _forest_summary(model: LoadedModel) -> ForestSummary:
     )
 
 
-def _tools(compiler: Compiler, *, with_forest: bool) -> ToolVersions:
+def _tools(compiler: Compiler, targets: tuple[str, ...], *, with_forest: bool) -> ToolVersions:
     return ToolVersions(
         numpy=metadata.version("numpy"),
         numba=metadata.version("numba"),
         llvmlite=metadata.version("llvmlite"),
         treelite=metadata.version("treelite") if with_forest else None,
         compiler=compiler.version,
-        flags=(*COMPILE_FLAGS, *LINK_FLAGS),
+        flags=(*COMPILE_FLAGS, *(flag for target in targets for flag in target_flags(target)), *LINK_FLAGS),
     )

@@ -68,7 +68,7 @@ def emit_treelets(ensemble: Ensemble, treelets: Treelets) -> ForestSource:
     tables = bytearray()
     append_table(tables, treelets.thresholds)
     groups = ",\n".join(_group(tables, group) for group in treelets.groups)
-    base_margin = float(np.ravel(ensemble.base_margin)[0])
+    base_margin = float(ensemble.base_margin[0])
     cpp = _SOURCE.format(
         value=_C_TYPES[ensemble.precision],
         leaf=_C_TYPES[ensemble.leaf_value.dtype.name],

@@ -87,32 +87,49 @@ def cut(ensemble: Ensemble) -> Treelets | None:
     scalar = ensemble.output_count == 1 and not ensemble.vector_leaves and ensemble.linear is None
     if ensemble.categorical.any() or not scalar:
         return None
-    trees = [_splits_of(ensemble, int(root)) for root in ensemble.roots]
+    trees = [_Tree.of(ensemble, int(root)) for root in ensemble.roots]
     thresholds = _Thresholds(ensemble)
     ranges = list(islice(_ranges(ensemble, trees), len(trees) // _TREES_WORTH_RANKING + 2))
     if len(ranges) > 1 and len(ranges) * _TREES_WORTH_RANKING > len(trees):
         return None
     groups = []
     for first, count in ranges:
-        ranked = _Ranked(ensemble, np.concatenate([*trees[first : first + count], np.empty(0, np.int64)]))
+        members = trees[first : first + count]
+        ranked = _Ranked(ensemble, _splits_of(members))
         if len(ranked.ranks) > MOST_ENTRIES or thresholds.length >= _MOST_THRESHOLDS:
             return None
-        groups.append(_group(ensemble, ranked, thresholds, first, count))
+        groups.append(_group(ensemble, ranked, thresholds, members))
     return Treelets(thresholds.table(), tuple(groups))
 
 
-def _splits_of(ensemble: Ensemble, root: int) -> npt.NDArray[np.int64]:
-    """The numbers of a tree's splits."""
-    found: list[npt.NDArray[np.int64]] = []
-    level = np.array([root] if root >= 0 else [], dtype=np.int64)
-    while len(level):
-        found.append(level)
-        children = np.concatenate([ensemble.left[level], ensemble.right[level]]).astype(np.int64)
-        level = children[children >= 0]
-    return np.concatenate([*found, np.empty(0, np.int64)])
+@dataclass(frozen=True)
+class _Tree:
+    """A tree's root and the numbers of its splits, level by level."""
+
+    root: int
+    levels: tuple[npt.NDArray[np.int64], ...]
+
+    @classmethod
+    def of(cls, ensemble: Ensemble, root: int) -> _Tree:
+        levels: list[npt.NDArray[np.int64]] = []
+        level = np.array([root] if root >= 0 else [], dtype=np.int64)
+        while len(level):
+            levels.append(level)
+            children = np.concatenate([ensemble.left[level], ensemble.right[level]]).astype(np.int64)
+            level = children[children >= 0]
+        return cls(root, tuple(levels))
+
+    @property
+    def leaf_count(self) -> int:
+        return 1 + sum(map(len, self.levels))
 
 
-def _ranges(ensemble: Ensemble, trees: list[npt.NDArray[np.int64]]) -> Iterator[tuple[int, int]]:
+def _splits_of(trees: list[_Tree]) -> npt.NDArray[np.int64]:
+    """The numbers of all splits of these trees."""
+    return np.concatenate([*(level for tree in trees for level in tree.levels), np.empty(0, np.int64)])
+
+
+def _ranges(ensemble: Ensemble, trees: list[_Tree]) -> Iterator[tuple[int, int]]:
     """Divide trees, in order, into ranges as long as their entries allow; one tree is a range whatever it needs."""
     first = 0
     while first < len(trees):
@@ -124,9 +141,9 @@ def _ranges(ensemble: Ensemble, trees: list[npt.NDArray[np.int64]]) -> Iterator[
         first += count
 
 
-def _fits(ensemble: Ensemble, trees: list[npt.NDArray[np.int64]]) -> bool:
+def _fits(ensemble: Ensemble, trees: list[_Tree]) -> bool:
     """Whether so many trees' splits have slots enough for their entries."""
-    splits = np.concatenate([*trees, np.empty(0, np.int64)])
+    splits = _splits_of(trees)
     key = ensemble.feature[splits].astype(np.int64) * len(Missing) + ensemble.missing[splits]
     order = np.lexsort((ensemble.threshold[splits], key))
     key, threshold = key[order], ensemble.threshold[splits][order]
@@ -197,28 +214,15 @@ class _Ranked:
         return tiles
 
 
-def _group(ensemble: Ensemble, ranked: _Ranked, thresholds: _Thresholds, first: int, count: int) -> Group:
+def _group(ensemble: Ensemble, ranked: _Ranked, thresholds: _Thresholds, trees: list[_Tree]) -> Group:
     tiles = ranked.tiles(thresholds)
-    roots = [int(root) for root in ensemble.roots[first : first + count]]
-    depth = max(_depth(ensemble, root) for root in roots)
-    leaves = sum(_leaf_count(ensemble, root) for root in roots)
+    roots = [tree.root for tree in trees]
+    depth = max(len(tree.levels) for tree in trees)
+    leaves = sum(tree.leaf_count for tree in trees)
     levels = max(-(-depth // 3), 1)
-    if levels <= MOST_LEVELS and count * 2**depth <= _REPEATS_ALLOWED * leaves + 64:
+    if levels <= MOST_LEVELS and len(trees) * 2**depth <= _REPEATS_ALLOWED * leaves + 64:
         return _Stacked(ensemble, ranked, levels, depth).group(roots, tiles)
     return _Linked(ensemble, ranked).group(roots, tiles)
-
-
-def _depth(ensemble: Ensemble, root: int) -> int:
-    depth = 0
-    level = [root]
-    while level := [node for node in level if node >= 0]:
-        depth += 1
-        level = [int(child) for node in level for child in (ensemble.left[node], ensemble.right[node])]
-    return depth
-
-
-def _leaf_count(ensemble: Ensemble, root: int) -> int:
-    return len(_splits_of(ensemble, root)) + 1
 
 
 class _Cutter:

@@ -111,8 +111,7 @@ class Engine(_native.Engine):
 
         A code is a place in ("ok", "capped", "late", "duplicate", "invalid").
         """
-        ran = self._run(events, "observe")
-        codes: npt.NDArray[np.uint8] = ran["statuses"]
+        codes: npt.NDArray[np.uint8] = self._run_batch(events, "observe")["statuses"]
         return codes
 
     def counters(self) -> dict[str, int]:
@@ -125,11 +124,8 @@ class Engine(_native.Engine):
         return f"Engine(bundle={self.bundle_id[:12]}, {len(self.manifest.features)} features, {trees})"
 
     def _batch(self, events: object, pass_name: str) -> Batch:
-        ran = self._run(events, pass_name)
+        ran = self._run_batch(events, pass_name)
         return Batch(ran["scores"], ran["margins"], ran["outcomes"], ran["statuses"], tuple(ran["errors"]))
-
-    def _run(self, events: object, pass_name: str) -> dict[str, Any]:
-        return self._run_batch(events, pass_name)
 
 
 def _target(manifest: Manifest, wanted: str | None, origin: str) -> str:
