@@ -23,8 +23,10 @@ inline constexpr std::uint32_t trees_per_chunk = 64;   // of a stacked group
 inline constexpr std::uint32_t trees_per_list = 1024;  // of a linked group
 inline constexpr std::uint32_t most_levels = 6;
 
-// A treelet's tests, breadth first: node i goes right when ranks[slot[i]] > code[i], to node 2i + 2, else to 2i + 1.
-// Places without a node never go right. slot[7] has no node; in a linked treelet it says which exits are leaves.
+// A treelet's tests, breadth first: node i goes right, to node 2i + 2, when its rank is above code[i], else to 2i + 1.
+// Its rank is that of entry slot[i] & 127, less one where bit 7 is set: so NaN, whose rank is 0, is below everything
+// or, wrapped around to 255, above everything. Places without a node never go right. slot[7] has no node; in a linked
+// treelet it says which exits are leaves.
 struct Head {
     std::uint8_t slot[8];
     std::uint8_t code[8];
@@ -85,8 +87,7 @@ inline constexpr std::array<std::uint8_t, 128> exit_of_results = [] {
 class Ranks {
 public:
     explicit Ranks(const std::uint8_t* ranks)
-        : first_{_mm512_load_si512(ranks), _mm512_load_si512(ranks + 64)},
-          second_{_mm512_load_si512(ranks + 128), _mm512_load_si512(ranks + 192)},
+        : ranks_{_mm512_load_si512(ranks), _mm512_load_si512(ranks + 64)},
           exits_{_mm512_loadu_si512(exit_of_results.data()), _mm512_loadu_si512(exit_of_results.data() + 64)} {}
 
     // Of eight heads side by side.
@@ -115,17 +116,15 @@ private:
         const __m512i odd = _mm512_set_epi64(15, 13, 11, 9, 7, 5, 3, 1);
         const __m512i slots = _mm512_permutex2var_epi64(low, even, high);
         const __m512i codes = _mm512_permutex2var_epi64(low, odd, high);
-        const __m512i below_128 = _mm512_permutex2var_epi8(first_[0], slots, first_[1]);
-        const __m512i from_128 = _mm512_permutex2var_epi8(second_[0], slots, second_[1]);
-        const __m512i ranks = _mm512_mask_blend_epi8(_mm512_movepi8_mask(slots), below_128, from_128);
+        const __m512i found = _mm512_permutex2var_epi8(ranks_[0], slots, ranks_[1]);
+        const __m512i ranks = _mm512_mask_sub_epi8(found, _mm512_movepi8_mask(slots), found, _mm512_set1_epi8(1));
         const auto results = static_cast<long long>(_mm512_cmpgt_epu8_mask(ranks, codes));
         const __m512i by_treelet = _mm512_castsi128_si512(_mm_cvtsi64_si128(results));
         const __m512i exits = _mm512_permutex2var_epi8(exits_[0], by_treelet, exits_[1]);
         return reinterpret_cast<Eight>(_mm256_cvtepu8_epi32(_mm512_castsi512_si128(exits)));
     }
 
-    __m512i first_[2];
-    __m512i second_[2];
+    __m512i ranks_[2];
     __m512i exits_[2];
 };
 
@@ -133,7 +132,12 @@ private:
 
 class Ranks {
 public:
-    explicit Ranks(const std::uint8_t* ranks) : ranks_{ranks} {}
+    explicit Ranks(const std::uint8_t* ranks) {
+        for (std::uint32_t i = 0; i < most_entries; ++i) {
+            ranks_[i] = ranks[i];
+            ranks_[most_entries + i] = static_cast<std::uint8_t>(ranks[i] - 1U);
+        }
+    }
 
     Eight exits(const Head* heads) const {
         Eight exits;
@@ -155,7 +159,7 @@ private:
         return node - 7;
     }
 
-    const std::uint8_t* ranks_;
+    std::uint8_t ranks_[2 * most_entries];  // as they are, then less one
 };
 
 #endif
@@ -168,15 +172,17 @@ public:
     Forest(const unsigned char* tables, double zero_threshold) : tables_{tables}, zero_threshold_{zero_threshold} {}
 
     // Adds the leaves of the group's trees to the sum, one by one in tree order.
-    Leaf add(const Group& group, const double* features, Leaf sum) const {
-        each_end(group, features, [&](std::uint32_t, std::uint32_t end) { sum += leaf(group, end); });
+    template <class Input>
+    Leaf add(const Group& group, const Input* row, Leaf sum) const {
+        each_end(group, row, [&](std::uint32_t, std::uint32_t end) { sum += leaf(group, end); });
         return sum;
     }
 
     // Each tree's leaf, numbered as the source library numbers it.
-    void leaves(const Group& group, const double* features, std::int32_t* out) const {
+    template <class Input>
+    void leaves(const Group& group, const Input* row, std::int32_t* out) const {
         const std::int32_t* ids = table<std::int32_t>(group.ids);
-        each_end(group, features, [&](std::uint32_t tree, std::uint32_t end) { out[tree] = ids[exit_number(end)]; });
+        each_end(group, row, [&](std::uint32_t tree, std::uint32_t end) { out[tree] = ids[exit_number(end)]; });
     }
 
 private:
@@ -203,11 +209,11 @@ private:
     }
 
     // Calls visit(tree, end) for every tree, in tree order.
-    template <class Visit>
-    void each_end(const Group& group, const double* features, Visit visit) const {
-        alignas(64) std::uint8_t bytes[2 * most_entries] = {};
+    template <class Input, class Visit>
+    void each_end(const Group& group, const Input* row, Visit visit) const {
+        alignas(64) std::uint8_t bytes[most_entries] = {};
         const Quantiser<Value, strict> quantiser(table<Value>(0), zero_threshold_);
-        quantiser.rank(table<Tile<Value>>(group.tiles), group.tile_count, features, bytes);
+        quantiser.rank(table<Tile<Value>>(group.tiles), group.tile_count, row, bytes);
         const Ranks ranks(bytes);
         if (group.levels != 0) {
             stacked(group, ranks, visit);

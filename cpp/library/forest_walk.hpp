@@ -102,7 +102,8 @@ public:
     explicit Walk(const unsigned char* tables) : tables_{tables} {}
 
     // The first output's margin: the sum of its leaves in tree order, in the forest's own precision.
-    double margin(const double* features) const {
+    template <class Input>
+    double margin(const Input* features) const {
         if constexpr (shape.output_count == 1) {
             constexpr Output<Sum> output{static_cast<Sum>(shape.base_margin), static_cast<Sum>(shape.tree_count)};
             Sum sum = started(output);
@@ -116,7 +117,8 @@ public:
     }
 
     // Every output's margin.
-    void margins(const double* features, double* out) const {
+    template <class Input>
+    void margins(const Input* features, double* out) const {
         if constexpr (shape.output_count == 1) {
             out[0] = margin(features);
         } else {
@@ -143,7 +145,8 @@ public:
     }
 
     // Each tree's leaf, numbered as the source library numbers it.
-    void leaves(const double* features, std::int32_t* out) const {
+    template <class Input>
+    void leaves(const Input* features, std::int32_t* out) const {
         const std::int32_t* ids = table<std::int32_t>(shape.leaf_ids);
         each_leaf(features, [&](const Value*, std::uint32_t tree, std::uint32_t leaf) { out[tree] = ids[leaf]; });
     }
@@ -188,8 +191,8 @@ private:
     }
 
     // Calls visit(row, tree, leaf) for every tree, in tree order.
-    template <class Visit>
-    void each_leaf(const double* features, Visit visit) const {
+    template <class Input, class Visit>
+    void each_leaf(const Input* features, Visit visit) const {
         Value row[shape.feature_count];
         prepare(features, row);
         const std::int32_t* roots = table<std::int32_t>(shape.roots);
@@ -209,12 +212,14 @@ private:
     }
 
     // What the library makes of the inputs before it compares them.
-    static void prepare(const double* features, Value* row) {
+    template <class Input>
+    static void prepare(const Input* features, Value* row) {
         for (std::uint32_t index = 0; index < shape.feature_count; ++index) {
             if constexpr (shape.precision == Precision::float32) {
                 row[index] = static_cast<float>(features[index]);
             } else {
-                row[index] = std::fabs(features[index]) <= shape.zero_threshold ? 0.0 : features[index];
+                const double feature = features[index];
+                row[index] = std::fabs(feature) <= shape.zero_threshold ? 0.0 : feature;
             }
         }
     }

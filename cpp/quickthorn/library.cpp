@@ -96,7 +96,7 @@ bool processor_supports(const std::string& target) {
     if (target == "x86-64-v4") {
         // The byte permutes that make this level worth having came with VBMI, and their counts with BITALG.
         return __builtin_cpu_supports("x86-64-v4") != 0 && __builtin_cpu_supports("avx512vbmi") != 0 &&
-               __builtin_cpu_supports("avx512bitalg") != 0;
+               __builtin_cpu_supports("avx512vbmi2") != 0 && __builtin_cpu_supports("avx512bitalg") != 0;
     }
     return false;
 #elif defined(__aarch64__)

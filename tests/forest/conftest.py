@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from quickthorn.compiling.toolchain import target_flags
-from quickthorn.forest.emission import ForestSource, emit_forest
+from quickthorn.compiling.toolchain import target_flags, target_vectors
+from quickthorn.forest.emission import ForestSource, Vectors, emit_forest
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.importing import LoadedModel
 from quickthorn.forest.probes import probe_rows
@@ -24,7 +24,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 FLAGS = ["-std=c++20", "-fPIC", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti", "-Wno-psabi", *WARNINGS]
 
 
-Emit: TypeAlias = Callable[[Ensemble], ForestSource]
+Emit: TypeAlias = Callable[[Ensemble, Vectors], ForestSource]
 
 
 class NativeForest:
@@ -33,7 +33,7 @@ class NativeForest:
     def __init__(
         self, ensemble: Ensemble, folder: Path, optimise: str = "-O3", *, emit: Emit = emit_forest, level: str = ""
     ) -> None:
-        source = emit(ensemble)
+        source = emit(ensemble, target_vectors(level) if level else "portable")
         levels = target_flags(level) if level else ()
         (folder / "forest.cpp").write_text(source.cpp)
         (folder / "tables.bin").write_bytes(source.tables)
@@ -48,22 +48,42 @@ class NativeForest:
             ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             assert ran.returncode == 0, ran.stderr
         library = ctypes.CDLL(str(self.path))
-        self._margin, self._leaves = library.quickthorn_forest_margin, library.quickthorn_forest_leaves
-        self._margins = library.quickthorn_forest_margins
-        self._margins.restype, self._margins.argtypes = None, [ctypes.c_void_p, ctypes.c_void_p]
-        self._margin.restype, self._margin.argtypes = ctypes.c_double, [ctypes.c_void_p]
-        self._leaves.restype, self._leaves.argtypes = None, [ctypes.c_void_p, ctypes.c_void_p]
+        pointer, count = ctypes.c_void_p, ctypes.c_ssize_t
+        one, many = [pointer, pointer], [pointer, count, count, ctypes.c_uint64, pointer]
+        self._margin = _function(library.quickthorn_forest_margin, [pointer], ctypes.c_double)
+        self._leaves = _function(library.quickthorn_forest_leaves, one)
+        self._margins = _function(library.quickthorn_forest_margins, one)
+        self._margins_f32 = _function(library.quickthorn_forest_margins_f32, one)
+        self._batch = _function(library.quickthorn_forest_batch, many)
+        self._batch_f32 = _function(library.quickthorn_forest_batch_f32, many)
         self._trees, self._outputs = ensemble.tree_count, ensemble.output_count
 
     def margins(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """[n] for one output, [n, outputs] for several, as the source library gives them."""
+        """[n] for one output, [n, outputs] for several, as the source library gives them; single rows and batches."""
         rows = np.ascontiguousarray(rows)
-        margins = np.full((len(rows), self._outputs), np.nan)
-        for row, out in zip(rows, margins, strict=True):
-            self._margins(row.ctypes.data, out.ctypes.data)
+        margins = self._one_by_one(self._margins, rows)
         first = np.array([self._margin(row.ctypes.data) for row in rows])
         assert np.array_equal(first, margins[:, 0], equal_nan=True)
+        assert np.array_equal(self._at_once(self._batch, rows), margins, equal_nan=True)
+        assert np.array_equal(self._at_once(self._batch, np.asfortranarray(rows)), margins, equal_nan=True)
+        with np.errstate(over="ignore"):
+            single = rows.astype(np.float32)
+        widened = self._one_by_one(self._margins, single.astype(np.float64))
+        assert np.array_equal(self._one_by_one(self._margins_f32, single), widened, equal_nan=True)
+        assert np.array_equal(self._at_once(self._batch_f32, single), widened, equal_nan=True)
         return first if self._outputs == 1 else margins
+
+    def _one_by_one(self, function: Any, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        margins = np.full((len(rows), self._outputs), np.nan)
+        for row, out in zip(rows, margins, strict=True):
+            function(row.ctypes.data, out.ctypes.data)
+        return margins
+
+    def _at_once(self, function: Any, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        margins = np.full((len(rows), self._outputs), np.nan)
+        row_stride, feature_stride = (stride // rows.itemsize for stride in rows.strides)
+        function(rows.ctypes.data, row_stride, feature_stride, len(rows), margins.ctypes.data)
+        return margins
 
     def leaves(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
         rows = np.ascontiguousarray(rows)
@@ -71,6 +91,11 @@ class NativeForest:
         for row, out in zip(rows, leaves, strict=True):
             self._leaves(row.ctypes.data, out.ctypes.data)
         return leaves
+
+
+def _function(function: Any, argument_types: list[Any], result_type: Any = None) -> Any:
+    function.argtypes, function.restype = argument_types, result_type
+    return function
 
 
 @pytest.fixture

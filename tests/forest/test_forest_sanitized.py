@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quickthorn.compiling.toolchain import COMPILE_FLAGS, target_flags
-from quickthorn.forest.emission import ForestSource, emit_forest
+from quickthorn.compiling.toolchain import COMPILE_FLAGS, target_flags, target_vectors
+from quickthorn.forest.emission import ForestSource, Vectors, emit_forest
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.importing import LoadedModel, load_model
 from quickthorn.forest.probes import probe_rows
@@ -50,7 +50,7 @@ int main(int, char** arguments) {
 """
 
 
-def treelets_of(ensemble: Ensemble) -> ForestSource:
+def treelets_of(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
     treelets = cut(ensemble)
     assert treelets is not None
     return emit_treelets(ensemble, treelets)
@@ -75,12 +75,16 @@ def linked(lightgbm: Any) -> LoadedModel:
 @pytest.mark.parametrize("level", ["x86-64-v2", "x86-64-v4"])
 @pytest.mark.parametrize("name", ["stacked", "linked"])
 def test_no_row_makes_a_forest_read_where_it_must_not(
-    request: pytest.FixtureRequest, tmp_path: Path, name: str, level: str, emit: Callable[[Ensemble], ForestSource]
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    name: str,
+    level: str,
+    emit: Callable[[Ensemble, Vectors], ForestSource],
 ) -> None:
     if not _native.processor_supports(level):
         pytest.skip(f"this processor does not run {level}")
     model: LoadedModel = request.getfixturevalue(name)
-    source = emit(model.ensemble)
+    source = emit(model.ensemble, target_vectors(level))
     (tmp_path / "forest.cpp").write_text(source.cpp)
     (tmp_path / "tables.bin").write_bytes(source.tables)
     (tmp_path / "tables.S").write_text(source.assembly("tables.bin"))

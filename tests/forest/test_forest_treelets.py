@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,18 +13,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quickthorn.calibration.link import Link
-from quickthorn.forest.emission import ForestSource
+from quickthorn.forest.emission import ForestSource, Vectors
 from quickthorn.forest.ensemble import Ensemble, Missing
 from quickthorn.forest.importing import LoadedModel, load_model
 from quickthorn.forest.probes import probe_rows
+from quickthorn.forest.ranking import MOST_ENTRIES
 from quickthorn.forest.treelet_emission import emit_fastest, emit_treelets
-from quickthorn.forest.treelets import MOST_ENTRIES, cut
+from quickthorn.forest.treelets import cut
 from quickthorn.native import _native
 
 LEVELS = [level for level in ("x86-64-v2", "x86-64-v3", "x86-64-v4") if _native.processor_supports(level)]
 
 
-def treelets_of(ensemble: Ensemble) -> ForestSource:
+def treelets_of(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
     treelets = cut(ensemble)
     assert treelets is not None
     return emit_treelets(ensemble, treelets)
@@ -202,9 +203,9 @@ def test_what_treelets_do_not_serve_is_walked(xgboost: Any) -> None:
     categorical = load_model(xgboost.train({"max_depth": 4, "nthread": 1}, data, 5)).ensemble
     assert categorical.categorical.any()
     assert cut(categorical) is None
-    assert "forest_walk.hpp" in emit_fastest(categorical).cpp
+    assert "forest_walk.hpp" in emit_fastest(categorical, "portable").cpp
     numeric = load_model(xgboost.train({"nthread": 1}, xgboost.DMatrix(matrix, label), 5)).ensemble
-    assert "forest_treelets.hpp" in emit_fastest(numeric).cpp
+    assert "forest_treelets.hpp" in emit_fastest(numeric, "portable").cpp
 
 
 def test_too_many_entries_for_the_trees_there_are_are_walked(xgboost: Any) -> None:
@@ -213,7 +214,8 @@ def test_too_many_entries_for_the_trees_there_are_are_walked(xgboost: Any) -> No
     assert cut(load_model(xgboost.train(parameters, xgboost.DMatrix(matrix, label), 6)).ensemble) is None
 
 
-def test_the_same_forest_gives_the_same_bytes(xgboost: Any) -> None:
+@pytest.mark.parametrize("vectors", get_args(Vectors))
+def test_the_same_forest_gives_the_same_bytes(xgboost: Any, vectors: Vectors) -> None:
     matrix, label = training_rows(400, 5)
     ensemble = load_model(xgboost.train({"nthread": 1}, xgboost.DMatrix(matrix, label), 9)).ensemble
-    assert emit_fastest(ensemble) == emit_fastest(ensemble)
+    assert emit_fastest(ensemble, vectors) == emit_fastest(ensemble, vectors)

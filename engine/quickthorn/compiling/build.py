@@ -137,13 +137,12 @@ def _assemble(
     features: FeatureSet, planned: Plan, forest: _Forest | None, compiler: Compiler, targets: tuple[str, ...]
 ) -> tuple[Manifest, dict[str, bytes]]:
     from quickthorn.features.lowering import lower
-    from quickthorn.forest.treelet_emission import emit_fastest
 
     # Features are compiled once, for the least demanding level: their bits must not depend on the processor.
     lowered = lower(planned, targets[0])
-    source = emit_fastest(forest.model.ensemble) if forest else None
-    trees = forest.model.ensemble.tree_count if forest else 0
-    libraries = link_libraries(compiler, targets, lowered, source, trees)
+    ensemble = forest.model.ensemble if forest else None
+    trees = ensemble.tree_count if ensemble else 0
+    libraries = link_libraries(compiler, targets, lowered, ensemble)
     members = {library_member(target): image for target, image in libraries.items()}
     if forest:
         members[POLICY] = forest.policy_text

@@ -8,13 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quickthorn.compiling.toolchain import COMPILE_FLAGS, LINK_FLAGS, Compiler, target_flags
+from quickthorn.compiling.toolchain import COMPILE_FLAGS, LINK_FLAGS, Compiler, target_flags, target_vectors
 from quickthorn.errors import ToolchainError
+from quickthorn.forest.treelet_emission import emit_fastest
 from quickthorn.native import _native
 
 if TYPE_CHECKING:
     from quickthorn.features.lowering import GroupLayout, LoweredFeatures
     from quickthorn.forest.emission import ForestSource
+    from quickthorn.forest.ensemble import Ensemble
 
 _ENTRY = """\
 #include "library_abi.h"
@@ -53,12 +55,18 @@ def include_directory() -> Path:
 
 
 def link_libraries(
-    compiler: Compiler, targets: tuple[str, ...], features: LoweredFeatures, forest: ForestSource | None, trees: int
+    compiler: Compiler, targets: tuple[str, ...], features: LoweredFeatures, forest: Ensemble | None
 ) -> dict[str, bytes]:
     """The shared library for every CPU level, as ELF images; the same inputs give the same bytes."""
+    vectors = dict.fromkeys(target_vectors(target) for target in targets)
+    emitted = {kind: emit_fastest(forest, kind) for kind in vectors} if forest is not None else {}
+    trees = forest.tree_count if forest is not None else 0
     # As many at once as there are processors: each is a process of its own, and this one only waits.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        images = pool.map(lambda target: _link_library(compiler, target, features, forest, trees), targets)
+        images = pool.map(
+            lambda target: _link_library(compiler, target, features, emitted.get(target_vectors(target)), trees),
+            targets,
+        )
         return dict(zip(targets, images, strict=True))
 
 

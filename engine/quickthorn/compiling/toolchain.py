@@ -10,15 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quickthorn.errors import ToolchainError
+from quickthorn.forest.emission import Vectors
 
-# CPU levels by machine, the least demanding first, with the compiler's arguments for each. The highest asks for two
-# extensions beyond the psABI's x86-64-v4, which every server processor since 2019 that has AVX-512 brings.
+
+@dataclass(frozen=True)
+class Target:
+    """A CPU level: the compiler's arguments for it, and the vectors its forests are laid out for."""
+
+    flags: tuple[str, ...]
+    vectors: Vectors
+
+
+# CPU levels by machine, the least demanding first. The highest asks for three extensions beyond the psABI's x86-64-v4,
+# which every server processor since 2019 that has AVX-512 brings.
 TARGETS = {
     "x86_64": {
-        "x86-64-v2": ("-march=x86-64-v2",),
-        "x86-64-v3": ("-march=x86-64-v3",),
-        "x86-64-v4": ("-march=x86-64-v4", "-mavx512vbmi", "-mavx512bitalg"),
-    }
+        "x86-64-v2": Target(("-march=x86-64-v2",), "portable"),
+        "x86-64-v3": Target(("-march=x86-64-v3",), "avx2"),
+        "x86-64-v4": Target(("-march=x86-64-v4", "-mavx512vbmi", "-mavx512vbmi2", "-mavx512bitalg"), "avx512"),
+    },
+    "aarch64": {"armv8-a": Target(("-march=armv8-a",), "portable")},
 }
 _CANDIDATES = ("c++", "g++", "clang++")
 _TIME_LIMIT_S = 600
@@ -108,4 +119,9 @@ def check_targets(target: str | None) -> tuple[str, ...]:
 
 def target_flags(target: str) -> tuple[str, ...]:
     """The compiler's arguments for a CPU level of this machine."""
-    return TARGETS[platform.machine()][target]
+    return TARGETS[platform.machine()][target].flags
+
+
+def target_vectors(target: str) -> Vectors:
+    """The vectors that forests are laid out for at a CPU level of this machine."""
+    return TARGETS[platform.machine()][target].vectors

@@ -6,7 +6,7 @@ The tables are data and never C++ text, so that compiling takes no longer for a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,16 @@ import numpy.typing as npt
 from quickthorn.errors import ModelError
 from quickthorn.forest.ensemble import Ensemble, LinearLeaves, Missing
 
+Vectors: TypeAlias = Literal["portable", "avx2", "avx512"]
+"""What a forest's tables are laid out for: plain C++, or a processor's vectors ("avx512" with VBMI, VBMI2, BITALG)."""
+
 # Every table starts on a cache line.
 _ALIGNMENT = 64
 
 _DEFAULT_LEFT, _ZERO_MISSING, _CATEGORICAL = 1 << 31, 1 << 30, 1 << 29
 
 _SOURCE = """\
+#include "forest_exports.hpp"
 #include "forest_walk.hpp"
 
 #include <cstdint>
@@ -57,23 +61,23 @@ constexpr quickthorn::forest::Shape shape{{
     .linear_terms = {linear_terms},
 }};
 
-quickthorn::forest::Walk<shape> walk() {{
-  return quickthorn::forest::Walk<shape>{{quickthorn_forest_tables}};
-}}
+struct Forest {{
+  static constexpr std::uint32_t feature_count = shape.feature_count;
+  static constexpr std::uint32_t output_count = shape.output_count;
+
+  quickthorn::forest::Walk<shape> walk() const {{ return quickthorn::forest::Walk<shape>{{quickthorn_forest_tables}}; }}
+  double margin(const auto* row) const {{ return walk().margin(row); }}
+  void margins(const auto* row, double* out) const {{ walk().margins(row, out); }}
+  void leaves(const auto* row, std::int32_t* out) const {{ walk().leaves(row, out); }}
+  void batch(const auto* rows, std::ptrdiff_t row_stride, std::ptrdiff_t feature_stride, std::uint64_t row_count,
+             double* out) const {{
+    quickthorn::forest::each_row(*this, rows, row_stride, feature_stride, row_count, out);
+  }}
+}};
 
 }}  // namespace
 
-extern "C" [[gnu::visibility("default")]] double quickthorn_forest_margin(const double* features) {{
-  return walk().margin(features);
-}}
-
-extern "C" [[gnu::visibility("default")]] void quickthorn_forest_margins(const double* features, double* margins) {{
-  walk().margins(features, margins);
-}}
-
-extern "C" [[gnu::visibility("default")]] void quickthorn_forest_leaves(const double* features, std::int32_t* leaves) {{
-  walk().leaves(features, leaves);
-}}
+QUICKTHORN_EXPORT_FOREST(Forest)
 """
 
 _ASSEMBLY = """\
@@ -93,9 +97,8 @@ quickthorn_forest_tables:
 class ForestSource:
     """The native source of one forest.
 
-    `cpp` includes forest_walk.hpp and exports ``double quickthorn_forest_margin(const double*)`` (of the first output),
-    ``void quickthorn_forest_margins(const double*, double*)`` (of every output) and
-    ``void quickthorn_forest_leaves(const double*, int32_t*)``; `tables` are the bytes it walks, little-endian.
+    `cpp` exports what forest_exports.hpp lists: margins and leaves of one row, and margins of many; `tables` are the
+    bytes it evaluates, little-endian.
     """
 
     cpp: str
@@ -109,8 +112,8 @@ class ForestSource:
         return _ASSEMBLY.format(alignment=_ALIGNMENT, name=name)
 
 
-def emit_forest(ensemble: Ensemble) -> ForestSource:
-    """The native source of a forest; the same ensemble always gives the same bytes."""
+def emit_forest(ensemble: Ensemble, vectors: Vectors = "portable") -> ForestSource:
+    """The native source of a forest, which is the same whatever the vectors; the same ensemble gives the same bytes."""
     sets, words = _category_tables(ensemble)
     models, terms = _linear_tables(ensemble.linear)
     tables = bytearray(_nodes(ensemble).tobytes())

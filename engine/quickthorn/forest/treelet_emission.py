@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from quickthorn.forest.emission import ForestSource, append_table, emit_forest
+from quickthorn.forest.emission import ForestSource, Vectors, append_table, emit_forest
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.treelets import MOST_LEVELS, Group, Treelets, cut
 
 _SOURCE = """\
+#include "forest_exports.hpp"
 #include "forest_treelets.hpp"
 
 #include <cstdint>
@@ -26,37 +27,41 @@ constexpr quickthorn::treelets::Group groups[] = {{
 {groups}
 }};
 
-Forest forest() {{
-    return Forest(quickthorn_forest_tables, {zero_threshold});
-}}
+struct Evaluator {{
+    static constexpr std::uint32_t feature_count = {feature_count};
+    static constexpr std::uint32_t output_count = 1;
+
+    static Forest forest() {{ return Forest(quickthorn_forest_tables, {zero_threshold}); }}
+    double margin(const auto* row) const {{
+        Leaf sum = {start};
+        for (const auto& group : groups) sum = forest().add(group, row, sum);
+{finish}        return static_cast<double>(sum);
+    }}
+    void margins(const auto* row, double* margins) const {{ margins[0] = margin(row); }}
+    void leaves(const auto* row, std::int32_t* leaves) const {{
+        for (const auto& group : groups) {{
+            forest().leaves(group, row, leaves);
+            leaves += group.tree_count;
+        }}
+    }}
+    void batch(const auto* rows, std::ptrdiff_t row_stride, std::ptrdiff_t feature_stride, std::uint64_t row_count,
+               double* margins) const {{
+        quickthorn::forest::each_row(*this, rows, row_stride, feature_stride, row_count, margins);
+    }}
+}};
 
 }}  // namespace
 
-extern "C" [[gnu::visibility("default")]] double quickthorn_forest_margin(const double* features) {{
-    Leaf sum = {start};
-    for (const auto& group : groups) sum = forest().add(group, features, sum);
-{finish}    return static_cast<double>(sum);
-}}
-
-extern "C" [[gnu::visibility("default")]] void quickthorn_forest_margins(const double* features, double* margins) {{
-    margins[0] = quickthorn_forest_margin(features);
-}}
-
-extern "C" [[gnu::visibility("default")]] void quickthorn_forest_leaves(const double* features, std::int32_t* leaves) {{
-    for (const auto& group : groups) {{
-        forest().leaves(group, features, leaves);
-        leaves += group.tree_count;
-    }}
-}}
+QUICKTHORN_EXPORT_FOREST(Evaluator)
 """
 
 _C_TYPES = {"float32": "float", "float64": "double"}
 
 
-def emit_fastest(ensemble: Ensemble) -> ForestSource:
+def emit_fastest(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
     """The native source of a forest, as treelets where it can be cut into them, else as a walk from node to node.
 
-    The same ensemble always gives the same bytes, and either way the same leaves and the same margins, bit for bit.
+    The same arguments always give the same bytes, and whatever the vectors the same leaves and margins, bit for bit.
     """
     treelets = cut(ensemble)
     return emit_forest(ensemble) if treelets is None else emit_treelets(ensemble, treelets)
@@ -73,10 +78,11 @@ def emit_treelets(ensemble: Ensemble, treelets: Treelets) -> ForestSource:
         value=_C_TYPES[ensemble.precision],
         leaf=_C_TYPES[ensemble.leaf_value.dtype.name],
         strict="true" if ensemble.operator == "<" else "false",
+        feature_count=ensemble.feature_count,
         groups=groups,
         zero_threshold=ensemble.zero_threshold.hex(),
         start=_constant(0.0 if ensemble.base_last else base_margin),
-        finish="".join(f"    {step};\n" for step in _finish(ensemble, base_margin)),
+        finish="".join(f"        {step};\n" for step in _finish(ensemble, base_margin)),
     )
     return ForestSource(cpp=cpp, tables=bytes(tables))
 

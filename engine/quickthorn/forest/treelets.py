@@ -1,10 +1,7 @@
 """Cutting a forest into treelets: the tables that `cpp/library/forest_treelets.hpp` evaluates.
 
-Per feature, the distinct thresholds of a group of trees are sorted, and a row's value becomes its rank among them: one
-byte, kept in a slot. A split is then two bytes, slot and code, and its test `rank > code` says whether the row goes
-right. An entry has 255 thresholds at most, so a feature with more has several; NaN is rank 0 in the entry's first slot,
-for the splits that send it left, and rank 255 in its second, for the others. Trees whose splits need more than 128
-entries together are divided into several groups, each with ranks of its own.
+A split is two bytes, slot and code (:mod:`quickthorn.forest.ranking`). Trees whose splits need more than 128 entries
+together are divided into several groups, each with ranks of its own.
 
 Trees are cut into treelets of three levels. Where they are about equally deep (XGBoost's depth-wise trees), all get
 the same number of levels, shallow branches being repeated, and a treelet's children are found by arithmetic; else
@@ -15,20 +12,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from quickthorn.forest.ensemble import Ensemble, Missing
+from quickthorn.forest.ensemble import Ensemble
+from quickthorn.forest.ranking import CODE_NEVER_RIGHT, MOST_ENTRIES, RankedSplits, Thresholds, entry_count
 
-MOST_ENTRIES = 128
-_RANKS = 255
-_CODE_NEVER_RIGHT = 255
-_TILE = 16
-_BLOCK = 16
 _TREES_AT_ONCE = 8
 MOST_LEVELS = 6
 _MOST_THRESHOLDS = 2**31
@@ -38,27 +31,13 @@ _REPEATS_ALLOWED = 8
 _TREES_WORTH_RANKING = 16
 
 
-def tile_dtype(precision: str) -> np.dtype[Any]:
-    """The C++ `Tile`, for thresholds of "float32" or "float64"."""
-    return np.dtype(
-        [
-            ("feature", "<u4", _TILE),
-            ("thresholds", "<u4", _TILE),
-            ("nan_is_zero", "<u2"),
-            ("zero_is_nan", "<u2"),
-            ("unused", "u1", 60),
-            ("block_ends", np.dtype(precision).newbyteorder("<"), (_BLOCK, _TILE)),
-        ]
-    )
-
-
 HEAD = np.dtype([("slot", "u1", 8), ("code", "u1", 8)])
 LINE = np.dtype([("slot", "u1", 8), ("code", "u1", 8), ("exit", "<i4", 8), ("unused", "u1", 16)])
 
 
 @dataclass(frozen=True)
 class Group:
-    """Consecutive trees that share 256 slots; the fields of the C++ `Group`, as arrays rather than offsets.
+    """Consecutive trees that share 128 entries; the fields of the C++ `Group`, as arrays rather than offsets.
 
     `tiles` hold the entries, with their first thresholds as numbers into the forest's thresholds. `heads` is one array
     per level but the last of a stacked group, empty in a linked one. `values` and `ids` are indexed by exit number.
@@ -88,15 +67,15 @@ def cut(ensemble: Ensemble) -> Treelets | None:
     if ensemble.categorical.any() or not scalar:
         return None
     trees = [_Tree.of(ensemble, int(root)) for root in ensemble.roots]
-    thresholds = _Thresholds(ensemble)
+    thresholds = Thresholds(ensemble)
     ranges = list(islice(_ranges(ensemble, trees), len(trees) // _TREES_WORTH_RANKING + 2))
     if len(ranges) > 1 and len(ranges) * _TREES_WORTH_RANKING > len(trees):
         return None
     groups = []
     for first, count in ranges:
         members = trees[first : first + count]
-        ranked = _Ranked(ensemble, _splits_of(members))
-        if len(ranked.ranks) > MOST_ENTRIES or thresholds.length >= _MOST_THRESHOLDS:
+        ranked = RankedSplits(ensemble, _splits_of(members))
+        if len(ranked.entries) > MOST_ENTRIES or thresholds.length >= _MOST_THRESHOLDS:
             return None
         groups.append(_group(ensemble, ranked, thresholds, members))
     return Treelets(thresholds.table(), tuple(groups))
@@ -135,86 +114,17 @@ def _ranges(ensemble: Ensemble, trees: list[_Tree]) -> Iterator[tuple[int, int]]
     while first < len(trees):
         left = len(trees) - first
         # How many of the lengths 1, 2, … come before the first that does not fit.
-        fitting = bisect_left(range(1, left + 1), True, key=lambda n: not _fits(ensemble, trees[first : first + n]))
+        fitting = bisect_left(
+            range(1, left + 1),
+            True,
+            key=lambda n: entry_count(ensemble, _splits_of(trees[first : first + n])) > MOST_ENTRIES,
+        )
         count = max(fitting, 1)
         yield first, count
         first += count
 
 
-def _fits(ensemble: Ensemble, trees: list[_Tree]) -> bool:
-    """Whether so many trees' splits have slots enough for their entries."""
-    splits = _splits_of(trees)
-    key = ensemble.feature[splits].astype(np.int64) * len(Missing) + ensemble.missing[splits]
-    order = np.lexsort((ensemble.threshold[splits], key))
-    key, threshold = key[order], ensemble.threshold[splits][order]
-    new = np.append(True, (key[1:] != key[:-1]) | (threshold[1:] != threshold[:-1]))[: len(key)]
-    _, distinct = np.unique(key[new], return_counts=True)
-    return int((-(-distinct // _RANKS)).sum()) <= MOST_ENTRIES
-
-
-@dataclass
-class _Thresholds:
-    """The forest's thresholds in blocks of 16, NaN where there is none: no value lies above NaN."""
-
-    ensemble: Ensemble
-    parts: list[npt.NDArray[Any]] = field(default_factory=list)
-    length: int = 0
-
-    def add(self, ascending: npt.NDArray[Any]) -> tuple[int, npt.NDArray[Any]]:
-        """Put in up to 255 thresholds; returns where they begin, and the last of every block but the last one."""
-        padded = np.full(max(-(-len(ascending) // _BLOCK), 1) * _BLOCK, np.nan, dtype=ascending.dtype)
-        padded[: len(ascending)] = ascending
-        begin = self.length
-        self.parts.append(padded)
-        self.length += len(padded)
-        return begin, padded[_BLOCK - 1 : -1 : _BLOCK]
-
-    def table(self) -> npt.NDArray[Any]:
-        """All of them in one array."""
-        return np.concatenate([*self.parts, np.empty(0, self.ensemble.threshold.dtype)])
-
-
-class _Ranked:
-    """The splits of a group of trees as slots and codes."""
-
-    def __init__(self, ensemble: Ensemble, splits: npt.NDArray[np.int64]) -> None:
-        self.ensemble = ensemble
-        self.slot: dict[int, int] = {}
-        self.code: dict[int, int] = {}
-        # (feature, missing, thresholds) of every entry
-        self.ranks: list[tuple[int, int, npt.NDArray[Any]]] = []
-        keys = ensemble.feature[splits].astype(np.int64) * len(Missing) + ensemble.missing[splits]
-        for key in np.unique(keys):
-            self._rank_feature(splits[keys == key])
-
-    def _rank_feature(self, splits: npt.NDArray[np.int64]) -> None:
-        ensemble = self.ensemble
-        feature, missing = int(ensemble.feature[splits[0]]), int(ensemble.missing[splits[0]])
-        distinct, place = np.unique(ensemble.threshold[splits], return_inverse=True)
-        first = len(self.ranks)
-        nan_right = ~ensemble.default_left[splits] & (missing != Missing.NONE)
-        slots = first + place // _RANKS + np.where(nan_right, MOST_ENTRIES, 0)
-        self.slot.update(zip(splits.tolist(), slots.tolist(), strict=True))
-        self.code.update(zip(splits.tolist(), (place % _RANKS).tolist(), strict=True))
-        for begin in range(0, len(distinct), _RANKS):
-            self.ranks.append((feature, missing, distinct[begin : begin + _RANKS]))
-
-    def tiles(self, thresholds: _Thresholds) -> npt.NDArray[Any]:
-        """What the row is quantised by, with the thresholds put in; entries that only fill a tile rank nothing."""
-        tiles = np.zeros(max(-(-len(self.ranks) // _TILE), 1), dtype=tile_dtype(self.ensemble.precision))
-        tiles["block_ends"] = np.nan
-        tiles["thresholds"], _ = thresholds.add(np.empty(0, dtype=self.ensemble.threshold.dtype))
-        for number, (feature, missing, ascending) in enumerate(self.ranks):
-            tile, place = divmod(number, _TILE)
-            begin, block_ends = thresholds.add(ascending)
-            tiles["feature"][tile, place], tiles["thresholds"][tile, place] = feature, begin
-            tiles["block_ends"][tile, : len(block_ends), place] = block_ends
-            tiles["nan_is_zero"][tile] |= (missing == Missing.NONE) << place
-            tiles["zero_is_nan"][tile] |= (missing == Missing.ZERO) << place
-        return tiles
-
-
-def _group(ensemble: Ensemble, ranked: _Ranked, thresholds: _Thresholds, trees: list[_Tree]) -> Group:
+def _group(ensemble: Ensemble, ranked: RankedSplits, thresholds: Thresholds, trees: list[_Tree]) -> Group:
     tiles = ranked.tiles(thresholds)
     roots = [tree.root for tree in trees]
     depth = max(len(tree.levels) for tree in trees)
@@ -228,7 +138,7 @@ def _group(ensemble: Ensemble, ranked: _Ranked, thresholds: _Thresholds, trees: 
 class _Cutter:
     """What both kinds of groups share: a treelet's tests, and what its exits lead to."""
 
-    def __init__(self, ensemble: Ensemble, ranked: _Ranked) -> None:
+    def __init__(self, ensemble: Ensemble, ranked: RankedSplits) -> None:
         self.ensemble = ensemble
         self.ranked = ranked
 
@@ -237,14 +147,14 @@ class _Cutter:
 
         With fewer levels than three, the places below are empty and the row leaves by their leftmost exit.
         """
-        slots, codes = [0] * 8, [_CODE_NEVER_RIGHT] * 8
+        slots, codes = [0] * 8, [CODE_NEVER_RIGHT] * 8
         at = [node]
         for level in range(3):
             below = []
             for offset, here in enumerate(at):
                 if here >= 0 and level < levels:
                     place = 2**level - 1 + offset
-                    slots[place], codes[place] = self.ranked.slot[here], self.ranked.code[here]
+                    slots[place], codes[place] = int(self.ranked.slot[here]), int(self.ranked.code[here])
                     below += [int(self.ensemble.left[here]), int(self.ensemble.right[here])]
                 else:
                     below += [here, here]
@@ -271,7 +181,7 @@ class _Cutter:
 class _Stacked(_Cutter):
     """Trees of one depth: level by level, children in place."""
 
-    def __init__(self, ensemble: Ensemble, ranked: _Ranked, levels: int, depth: int) -> None:
+    def __init__(self, ensemble: Ensemble, ranked: RankedSplits, levels: int, depth: int) -> None:
         super().__init__(ensemble, ranked)
         self.levels = levels
         # The first treelet takes what is left over when the others have three levels each.
