@@ -48,8 +48,7 @@ static_assert(sizeof(Line) == 64);
 // level by level in heads[], and the last level lies in lines. A linked group's treelets name their children.
 struct Group {
     std::uint32_t tree_count;
-    std::uint32_t tile_count;
-    std::uint64_t tiles;
+    Tiles tiles;
     std::uint32_t levels;      // of a stacked group; 0 in a linked one
     std::uint32_t root_shift;  // exits of a stacked root are 0, 2, 4, 6 (shift 1) or 0, 4 (shift 2) if it is low
     std::uint64_t heads[most_levels];
@@ -90,6 +89,13 @@ public:
         : ranks_{_mm512_load_si512(ranks), _mm512_load_si512(ranks + 64)},
           exits_{_mm512_loadu_si512(exit_of_results.data()), _mm512_loadu_si512(exit_of_results.data() + 64)} {}
 
+    // Of 64 tests: a bit for each that sends the row right.
+    __mmask64 above(__m512i slots, __m512i codes) const {
+        const __m512i found = _mm512_permutex2var_epi8(ranks_[0], slots, ranks_[1]);
+        const __m512i ranks = _mm512_mask_sub_epi8(found, _mm512_movepi8_mask(slots), found, _mm512_set1_epi8(1));
+        return _mm512_cmpgt_epu8_mask(ranks, codes);
+    }
+
     // Of eight heads side by side.
     Eight exits(const Head* heads) const {
         return of_vectors(_mm512_loadu_si512(heads), _mm512_loadu_si512(heads + 4));
@@ -101,7 +107,42 @@ public:
         return of_vectors(four(items, numbers), four(items, numbers + 4));
     }
 
+    // Of eight items that lie so many bytes from `items`, each of which begins with a head.
+    Eight exits_at(const unsigned char* items, const std::uint32_t* offsets) const {
+        return of_vectors(four(items, offsets), four(items, offsets + 4));
+    }
+
+    // Where eight linked treelets lead: the places of the links found, and a bit for each that leads to a treelet.
+    struct Followed {
+        __m256i links;
+        unsigned going;
+    };
+
+    // Of the lines that lie so many bytes from `lines`.
+    Followed follow(const unsigned char* lines, const std::uint32_t* offsets) const {
+        const __m512i low = four(lines, offsets);
+        const __m512i high = four(lines, offsets + 4);
+        const __m512i slots = _mm512_permutex2var_epi64(low, _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0), high);
+        const __m512i exits = wide_exits(low, high, slots);
+        // The eighth slot says which exits are leaves.
+        const __m512i leaf = _mm512_srlv_epi64(slots, _mm512_add_epi64(exits, _mm512_set1_epi64(56)));
+        const __mmask8 going = _mm512_testn_epi64_mask(leaf, _mm512_set1_epi64(1));
+        const __m256i line = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(offsets));
+        const __m256i link = _mm256_slli_epi32(_mm512_cvtepi64_epi32(exits), 2);
+        const __m256i first = _mm256_set1_epi32(offsetof(Line, exit));
+        return {_mm256_add_epi32(_mm256_add_epi32(line, first), link), going};
+    }
+
 private:
+    // Exits as eight 64-bit numbers.
+    __m512i wide_exits(__m512i low, __m512i high, __m512i slots) const {
+        const __m512i codes = _mm512_permutex2var_epi64(low, _mm512_set_epi64(15, 13, 11, 9, 7, 5, 3, 1), high);
+        const auto results = static_cast<long long>(above(slots, codes));
+        const __m512i by_treelet = _mm512_castsi128_si512(_mm_cvtsi64_si128(results));
+        const __m512i exits = _mm512_permutex2var_epi8(exits_[0], by_treelet, exits_[1]);
+        return _mm512_cvtepu8_epi64(_mm512_castsi512_si128(exits));
+    }
+
     template <class Item>
     static __m512i four(const Item* items, const std::uint32_t* numbers) {
         const auto head = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(items + numbers[i])); };
@@ -116,9 +157,7 @@ private:
         const __m512i odd = _mm512_set_epi64(15, 13, 11, 9, 7, 5, 3, 1);
         const __m512i slots = _mm512_permutex2var_epi64(low, even, high);
         const __m512i codes = _mm512_permutex2var_epi64(low, odd, high);
-        const __m512i found = _mm512_permutex2var_epi8(ranks_[0], slots, ranks_[1]);
-        const __m512i ranks = _mm512_mask_sub_epi8(found, _mm512_movepi8_mask(slots), found, _mm512_set1_epi8(1));
-        const auto results = static_cast<long long>(_mm512_cmpgt_epu8_mask(ranks, codes));
+        const auto results = static_cast<long long>(above(slots, codes));
         const __m512i by_treelet = _mm512_castsi128_si512(_mm_cvtsi64_si128(results));
         const __m512i exits = _mm512_permutex2var_epi8(exits_[0], by_treelet, exits_[1]);
         return reinterpret_cast<Eight>(_mm256_cvtepu8_epi32(_mm512_castsi512_si128(exits)));
@@ -169,7 +208,10 @@ private:
 template <class Value, class Leaf, bool strict>
 class Forest {
 public:
-    Forest(const unsigned char* tables, double zero_threshold) : tables_{tables}, zero_threshold_{zero_threshold} {}
+    Forest(const unsigned char* tables, Thresholds thresholds, double zero_threshold)
+        : tables_{tables},
+          thresholds_{thresholds},
+          zero_threshold_{zero_threshold} {}
 
     // Adds the leaves of the group's trees to the sum, one by one in tree order.
     template <class Input>
@@ -212,8 +254,7 @@ private:
     template <class Input, class Visit>
     void each_end(const Group& group, const Input* row, Visit visit) const {
         alignas(64) std::uint8_t bytes[most_entries] = {};
-        const Quantiser<Value, strict> quantiser(table<Value>(0), zero_threshold_);
-        quantiser.rank(table<Tile<Value>>(group.tiles), group.tile_count, row, bytes);
+        rank_row<Value, strict>(tables_, thresholds_, zero_threshold_, group.tiles, row, bytes);
         const Ranks ranks(bytes);
         if (group.levels != 0) {
             stacked(group, ranks, visit);
@@ -311,6 +352,7 @@ private:
     }
 
     const unsigned char* tables_;
+    Thresholds thresholds_;
     double zero_threshold_;
 };
 

@@ -51,9 +51,9 @@ int main(int, char** arguments) {
 
 
 def treelets_of(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
-    treelets = cut(ensemble)
+    treelets = cut(ensemble, vectors)
     assert treelets is not None
-    return emit_treelets(ensemble, treelets)
+    return emit_treelets(ensemble, treelets, vectors)
 
 
 @pytest.fixture(scope="module")

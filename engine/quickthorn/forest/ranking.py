@@ -118,3 +118,19 @@ class RankedSplits:
             features = tile["feature"][: tile["entry_count"]]
             tile["consecutive"] = len(features) and (np.diff(features.astype(np.int64)) == 1).all()
         return tiles
+
+
+def narrowed(values: npt.NDArray[np.float64], operator: str) -> npt.NDArray[np.float32]:
+    """Thresholds of float64 as float32 that float32 inputs compare alike with: rounded down for "<=", up for "<"."""
+    with np.errstate(over="ignore"):
+        nearest = values.astype(np.float32)
+    wrong, towards = (nearest > values, -np.inf) if operator == "<=" else (nearest < values, np.inf)
+    return np.where(wrong, np.nextafter(nearest, np.float32(towards)), nearest)
+
+
+def narrowed_tiles(tiles: npt.NDArray[Any], operator: str) -> npt.NDArray[Any]:
+    """The tiles of a float64 forest for float32 inputs."""
+    narrow = np.zeros(tiles.shape, tile_dtype("float32"))
+    for name in narrow.dtype.names or ():
+        narrow[name] = narrowed(tiles[name], operator) if name == "block_ends" else tiles[name]
+    return narrow

@@ -8,11 +8,14 @@ import numpy as np
 
 from quickthorn.forest.emission import ForestSource, Vectors, append_table, emit_forest
 from quickthorn.forest.ensemble import Ensemble
+from quickthorn.forest.grown import GrownGroup
+from quickthorn.forest.ranking import narrowed, narrowed_tiles
+from quickthorn.forest.stacked import StackedGroup, top_levels
 from quickthorn.forest.treelets import MOST_LEVELS, Group, Treelets, cut
 
 _SOURCE = """\
 #include "forest_exports.hpp"
-#include "forest_treelets.hpp"
+#include "{header}"
 
 #include <cstdint>
 
@@ -21,9 +24,9 @@ extern "C" [[gnu::visibility("hidden")]] const unsigned char quickthorn_forest_t
 namespace {{
 
 using Leaf = {leaf};
-using Forest = quickthorn::treelets::Forest<{value}, Leaf, {strict}>;
+using Forest = quickthorn::treelets::{forest};
 
-constexpr quickthorn::treelets::Group groups[] = {{
+constexpr quickthorn::treelets::{group} groups[] = {{
 {groups}
 }};
 
@@ -31,7 +34,7 @@ struct Evaluator {{
     static constexpr std::uint32_t feature_count = {feature_count};
     static constexpr std::uint32_t output_count = 1;
 
-    static Forest forest() {{ return Forest(quickthorn_forest_tables, {zero_threshold}); }}
+    static Forest forest() {{ return Forest(quickthorn_forest_tables, {{{thresholds}}}, {zero_threshold}); }}
     double margin(const auto* row) const {{
         Leaf sum = {start};
         for (const auto& group : groups) sum = forest().add(group, row, sum);
@@ -55,6 +58,11 @@ struct Evaluator {{
 QUICKTHORN_EXPORT_FOREST(Evaluator)
 """
 
+_HEADER_AND_TYPE: dict[type, tuple[str, str]] = {
+    Group: ("forest_treelets.hpp", "Forest"),
+    StackedGroup: ("forest_stacked.hpp", "StackedForest"),
+    GrownGroup: ("forest_grown.hpp", "GrownForest"),
+}
 _C_TYPES = {"float32": "float", "float64": "double"}
 
 
@@ -63,28 +71,44 @@ def emit_fastest(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
 
     The same arguments always give the same bytes, and whatever the vectors the same leaves and margins, bit for bit.
     """
-    treelets = cut(ensemble)
-    return emit_forest(ensemble) if treelets is None else emit_treelets(ensemble, treelets)
+    treelets = cut(ensemble, vectors)
+    return emit_forest(ensemble) if treelets is None else emit_treelets(ensemble, treelets, vectors)
 
 
-def emit_treelets(ensemble: Ensemble, treelets: Treelets) -> ForestSource:
+def emit_treelets(ensemble: Ensemble, treelets: Treelets, vectors: Vectors) -> ForestSource:
     """The native source of a forest that was cut into treelets."""
     # The thresholds come first: entries point at them by number.
     tables = bytearray()
-    append_table(tables, treelets.thresholds)
-    groups = ",\n".join(_group(tables, group) for group in treelets.groups)
+    thresholds = [append_table(tables, treelets.thresholds), 0]
+    narrow = ensemble.operator if vectors == "avx512" and ensemble.precision == "float64" else None
+    if narrow is not None:
+        thresholds[1] = append_table(tables, narrowed(treelets.thresholds, narrow))
+    groups = ",\n".join(_group(tables, group, narrow) for group in treelets.groups)
+    kind = type(treelets.groups[0])
+    header, forest = _HEADER_AND_TYPE[kind]
     base_margin = float(ensemble.base_margin[0])
     cpp = _SOURCE.format(
-        value=_C_TYPES[ensemble.precision],
+        header=header,
+        forest=f"{forest}<{', '.join(_parameters(ensemble, treelets))}>",
+        group=kind.__name__,
         leaf=_C_TYPES[ensemble.leaf_value.dtype.name],
-        strict="true" if ensemble.operator == "<" else "false",
         feature_count=ensemble.feature_count,
         groups=groups,
         zero_threshold=ensemble.zero_threshold.hex(),
+        thresholds=", ".join(map(str, thresholds)),
         start=_constant(0.0 if ensemble.base_last else base_margin),
         finish="".join(f"        {step};\n" for step in _finish(ensemble, base_margin)),
     )
     return ForestSource(cpp=cpp, tables=bytes(tables))
+
+
+def _parameters(ensemble: Ensemble, treelets: Treelets) -> Iterator[str]:
+    """The template arguments of the C++ type that evaluates the groups."""
+    yield _C_TYPES[ensemble.precision]
+    yield "Leaf"
+    yield "true" if ensemble.operator == "<" else "false"
+    if isinstance(treelets.groups[0], StackedGroup):
+        yield str(top_levels(treelets.depth))
 
 
 def _finish(ensemble: Ensemble, base_margin: float) -> Iterator[str]:
@@ -102,16 +126,25 @@ def _constant(value: float) -> str:
     return f"static_cast<Leaf>({float(value).hex()})"
 
 
-def _group(tables: bytearray, group: Group) -> str:
+def _group(tables: bytearray, group: Group | StackedGroup | GrownGroup, narrow: str | None) -> str:
     """One group's tables, and the C++ initialiser that points at them."""
-    tiles = append_table(tables, group.tiles)
+    wide = append_table(tables, group.tiles)
+    rounded = 0 if narrow is None else append_table(tables, narrowed_tiles(group.tiles, narrow))
+    tiles = f"{{{len(group.tiles)}, {wide}, {rounded}}}"
+    if isinstance(group, GrownGroup):
+        links = np.frombuffer(group.links, np.uint8)
+        begins = [append_table(tables, part) for part in (group.tops, links)]
+        ends = [append_table(tables, part) + part.nbytes for part in (group.values, group.ids.astype("<i4"))]
+        offsets = ", ".join(map(str, begins + ends))
+        return f"    {{{group.tree_count}, {tiles}, {offsets}}}"
+    tops = [append_table(tables, group.tops)] if isinstance(group, StackedGroup) else []
     heads = [append_table(tables, level) for level in group.heads]
     lines = append_table(tables, group.lines)
     # float32 leaves lie in the lines themselves.
     values = append_table(tables, group.values) if group.values.dtype != np.float32 else 0
     ids = append_table(tables, group.ids.astype("<i4"))
     head_offsets = ", ".join(str(offset) for offset in heads + [0] * (MOST_LEVELS - len(heads)))
-    return (
-        f"    {{{group.tree_count}, {len(group.tiles)}, {tiles}, {group.levels}, {group.root_shift}, "
-        f"{{{head_offsets}}}, {lines}, {values}, {ids}}}"
-    )
+    rest = f"{{{head_offsets}}}, {lines}, {values}, {ids}}}"
+    if isinstance(group, StackedGroup):
+        return f"    {{{group.tree_count}, {len(heads)}, {tiles}, {tops[0]}, {rest}"
+    return f"    {{{group.tree_count}, {tiles}, {group.levels}, {group.root_shift}, {rest}"

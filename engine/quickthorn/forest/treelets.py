@@ -19,8 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from quickthorn.forest.emission import Vectors
 from quickthorn.forest.ensemble import Ensemble
+from quickthorn.forest.grown import GrownGroup, Growth, grown_group
 from quickthorn.forest.ranking import CODE_NEVER_RIGHT, MOST_ENTRIES, RankedSplits, Thresholds, entry_count
+from quickthorn.forest.stacked import HEAD, LINE, StackedGroup, stacked_group
 
 _TREES_AT_ONCE = 8
 MOST_LEVELS = 6
@@ -29,10 +32,6 @@ _MOST_THRESHOLDS = 2**31
 _REPEATS_ALLOWED = 8
 # Quantising a row costs about as much as so many trees: with fewer to a group, a walk from node to node is quicker.
 _TREES_WORTH_RANKING = 16
-
-
-HEAD = np.dtype([("slot", "u1", 8), ("code", "u1", 8)])
-LINE = np.dtype([("slot", "u1", 8), ("code", "u1", 8), ("exit", "<i4", 8), ("unused", "u1", 16)])
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Treelets:
-    """A forest as treelets: `thresholds` (in the forest's precision) and groups of trees in tree order."""
+    """A forest as treelets: `thresholds` (in the forest's precision) and groups of trees in tree order, of one kind."""
 
     thresholds: npt.NDArray[Any]
-    groups: tuple[Group, ...]
+    groups: tuple[Group | StackedGroup | GrownGroup, ...]
+    depth: int
+    """Of the deepest tree: how many splits a row may pass in it"""
 
 
-def cut(ensemble: Ensemble) -> Treelets | None:
+def cut(ensemble: Ensemble, vectors: Vectors) -> Treelets | None:
     """The ensemble as treelets, or None where they do not serve it: categories, several outputs, too many entries."""
     scalar = ensemble.output_count == 1 and not ensemble.vector_leaves and ensemble.linear is None
     if ensemble.categorical.any() or not scalar:
@@ -71,14 +72,25 @@ def cut(ensemble: Ensemble) -> Treelets | None:
     ranges = list(islice(_ranges(ensemble, trees), len(trees) // _TREES_WORTH_RANKING + 2))
     if len(ranges) > 1 and len(ranges) * _TREES_WORTH_RANKING > len(trees):
         return None
-    groups = []
+    wide = vectors == "avx512"
+    depth = _depth(trees)
+    stacked = wide and all(_stackable(trees[first : first + count], depth) for first, count in ranges)
+    growth = Growth(ensemble) if wide and not stacked else None
+    groups: list[Group | StackedGroup | GrownGroup] = []
     for first, count in ranges:
         members = trees[first : first + count]
         ranked = RankedSplits(ensemble, _splits_of(members))
         if len(ranked.entries) > MOST_ENTRIES or thresholds.length >= _MOST_THRESHOLDS:
             return None
-        groups.append(_group(ensemble, ranked, thresholds, members))
-    return Treelets(thresholds.table(), tuple(groups))
+        tiles = ranked.tiles(thresholds)
+        roots = [tree.root for tree in members]
+        if growth is not None:
+            groups.append(grown_group(ensemble, ranked, roots, growth, tiles))
+        elif stacked:
+            groups.append(stacked_group(ensemble, ranked, roots, depth, tiles))
+        else:
+            groups.append(_group(ensemble, ranked, tiles, members))
+    return Treelets(thresholds.table(), tuple(groups), depth)
 
 
 @dataclass(frozen=True)
@@ -124,14 +136,21 @@ def _ranges(ensemble: Ensemble, trees: list[_Tree]) -> Iterator[tuple[int, int]]
         first += count
 
 
-def _group(ensemble: Ensemble, ranked: RankedSplits, thresholds: Thresholds, trees: list[_Tree]) -> Group:
-    tiles = ranked.tiles(thresholds)
-    roots = [tree.root for tree in trees]
-    depth = max(len(tree.levels) for tree in trees)
+def _depth(trees: list[_Tree]) -> int:
+    return max(len(tree.levels) for tree in trees)
+
+
+def _stackable(trees: list[_Tree], depth: int) -> bool:
+    """Whether trees are about equally deep, so that giving all ``depth`` levels repeats few leaves."""
     leaves = sum(tree.leaf_count for tree in trees)
-    levels = max(-(-depth // 3), 1)
-    if levels <= MOST_LEVELS and len(trees) * 2**depth <= _REPEATS_ALLOWED * leaves + 64:
-        return _Stacked(ensemble, ranked, levels, depth).group(roots, tiles)
+    return depth <= 3 * MOST_LEVELS and len(trees) * 2**depth <= _REPEATS_ALLOWED * leaves + 64
+
+
+def _group(ensemble: Ensemble, ranked: RankedSplits, tiles: npt.NDArray[Any], trees: list[_Tree]) -> Group:
+    roots = [tree.root for tree in trees]
+    depth = _depth(trees)
+    if _stackable(trees, depth):
+        return _Stacked(ensemble, ranked, max(-(-depth // 3), 1), depth).group(roots, tiles)
     return _Linked(ensemble, ranked).group(roots, tiles)
 
 
