@@ -190,7 +190,7 @@ class Ensemble:
                 f"the model has {self.output_count} outputs (objective {self.objective!r}); a decision needs a model "
                 "with one, such as a binary classifier"
             )
-        if not self.link.native:
+        if not self.link.decides:
             raise ModelError(
                 f"the objective {self.objective!r} has the link {self.link.value!r}, which makes no score that a "
                 "decision can be made from"
