@@ -7,6 +7,7 @@
 #include "forest_object.hpp"
 #include "numpy_array.hpp"
 #include "python_event.hpp"
+#include "quickthorn/arrow_rows.hpp"
 
 namespace py = pybind11;
 
@@ -77,6 +78,38 @@ PyObject* over_array(const ForestBody& body, PyObject* object, PyObject* out) {
     return values.release();
 }
 
+// Arrow columns are gathered into rows, a block at a time that stays in the caches.
+template <bool with_link>
+PyObject* over_arrow(const ForestBody& body, PyObject* object, const char* protocol, PyObject* out) {
+    constexpr std::size_t block_rows = 256;
+    const auto features = static_cast<std::size_t>(body.feature_count);
+    const auto stride = static_cast<std::ptrdiff_t>(body.feature_count);
+    const std::size_t outputs = body.forest.output_count();
+    ArrowStream stream(object, protocol);
+    ArrowRows reader({features, body.names, body.codes, body.unknown}, stream.schema());
+    std::vector<double> values;
+    std::size_t rows = 0;
+    {
+        const py::gil_scoped_release unlocked;
+        std::vector<double> block(block_rows * features);
+        while (const ArrowArray* batch = stream.next()) {
+            reader.open(*batch);
+            values.resize((rows + reader.length()) * outputs);
+            for (std::size_t first = 0; first < reader.length(); first += block_rows) {
+                const std::size_t count = std::min(block_rows, reader.length() - first);
+                reader.read(first, count, block.data());
+                body.forest.margins(Rows<double>{block.data(), stride, 1, count}, values.data() + rows * outputs);
+                rows += count;
+            }
+        }
+        if constexpr (with_link) apply_link(body.forest, values.data(), rows);
+    }
+    Ref answer(results_of(body.forest, out, static_cast<Py_ssize_t>(rows)));
+    if (!answer) return nullptr;
+    std::ranges::copy(values, NumpyArray(answer.get()).data<double>());
+    return answer.release();
+}
+
 template <bool with_link>
 PyObject* batch(const char* method, PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) {
     PyObject* out = nullptr;
@@ -85,6 +118,9 @@ PyObject* batch(const char* method, PyObject* self, PyObject* const* arguments, 
         [&]() -> PyObject* {
             const ForestBody& body = forest_of(self);
             if (NumpyArray::is(arguments[0])) return over_array<with_link>(body, arguments[0], out);
+            if (const char* protocol = ArrowStream::protocol_of(arguments[0])) {
+                return over_arrow<with_link>(body, arguments[0], protocol, out);
+            }
             refuse_rows(body, described(arguments[0]));
         },
         "RowError");

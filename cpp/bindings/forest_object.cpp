@@ -106,6 +106,28 @@ PyObject* verify_golden(PyObject* self, PyObject* const* arguments, Py_ssize_t c
     return guarded([&]() -> PyObject* { return golden_verdict(forest_of(self).forest, arguments, count); });
 }
 
+// One dictionary per feature, empty where it has none; none at all where no feature has one.
+std::vector<CategoryCodes> codes_from(const py::object& given, std::size_t features) {
+    std::vector<CategoryCodes> codes;
+    if (given.is_none()) return codes;
+    codes.resize(features);
+    std::size_t feature = 0;
+    for (const py::handle levels : given) {
+        if (feature == features) throw py::value_error("categories: expected a dictionary or None for each feature");
+        if (!levels.is_none()) {
+            for (const py::handle level : levels) {
+                if (py::isinstance<py::str>(level)) {
+                    codes[feature].add(level.cast<std::string>());
+                } else {
+                    codes[feature].add(level.cast<double>());
+                }
+            }
+        }
+        ++feature;
+    }
+    return codes;
+}
+
 std::unique_ptr<ForestBody> body_from(PyObject* keywords) {
     const auto given = py::reinterpret_borrow<py::dict>(keywords);
     const auto image = given["library"].cast<py::buffer>().request();
@@ -135,7 +157,10 @@ std::unique_ptr<ForestBody> body_from(PyObject* keywords) {
         places = Ref(by_name.release().ptr());
     }
     const auto features = static_cast<Py_ssize_t>(forest.feature_count());
-    return std::make_unique<ForestBody>(std::move(library), forest, features, std::move(places), std::move(names));
+    const auto unknown = given["unknown_category"].cast<std::string>() == "refused" ? UnknownCategory::refused
+                                                                                    : UnknownCategory::missing;
+    return std::make_unique<ForestBody>(std::move(library), forest, features, std::move(places), std::move(names),
+                                        codes_from(given["categories"], forest.feature_count()), unknown);
 }
 
 PyObject* forest_new(PyTypeObject* type, PyObject* arguments, PyObject* keywords) {

@@ -10,6 +10,7 @@
 
 #include "guarded.hpp"
 #include "python_object.hpp"
+#include "quickthorn/category_codes.hpp"
 #include "quickthorn/forest.hpp"
 #include "quickthorn/library.hpp"
 
@@ -20,8 +21,10 @@ struct ForestBody {
     std::unique_ptr<Library> library;
     Forest forest;
     Py_ssize_t feature_count;
-    Ref places;                      // dict: feature name → place in the row; None where the model has no names
-    std::vector<std::string> names;  // empty where the model has none
+    Ref places;                        // dict: feature name → place in the row; None where the model has no names
+    std::vector<std::string> names;    // empty where the model has none
+    std::vector<CategoryCodes> codes;  // per feature; empty where the model has no dictionary
+    UnknownCategory unknown = UnknownCategory::missing;
 
     // What a message calls a feature.
     std::string name_of(Py_ssize_t feature) const;

@@ -49,6 +49,17 @@ PyObject* row_get(PyObject* self, PyObject* key) {
     return place < 0 ? nullptr : PyFloat_FromDouble(row_of(self).values[place]);
 }
 
+// Sets a slot to a category's code, null where its dictionary does not have it.
+int set_code(const ForestBody& body, Py_ssize_t place, const double* code, PyObject* value, double& slot) {
+    if (code == nullptr && body.unknown == UnknownCategory::refused) {
+        raise_error("RowError", "row: " + body.name_of(place) +
+                                    ": expected a category that the model was trained on, found " + shown(value));
+        return -1;
+    }
+    slot = code != nullptr ? *code : std::numeric_limits<double>::quiet_NaN();
+    return 0;
+}
+
 int row_set(PyObject* self, PyObject* key, PyObject* value) {
     const Py_ssize_t place = place_of(self, key);
     if (place < 0) return -1;
@@ -57,13 +68,25 @@ int row_set(PyObject* self, PyObject* key, PyObject* value) {
         slot = std::numeric_limits<double>::quiet_NaN();
         return 0;
     }
+    const ForestBody& body = body_of(self);
+    const CategoryCodes* codes = body.codes.empty() ? nullptr : &body.codes[static_cast<std::size_t>(place)];
+    const bool categorical = codes != nullptr && !codes->empty();
+    if (categorical && PyUnicode_Check(value)) {
+        Py_ssize_t length = 0;
+        const char* utf8 = PyUnicode_AsUTF8AndSize(value, &length);
+        if (utf8 == nullptr) return -1;
+        return set_code(body, place, codes->find(std::string_view(utf8, static_cast<std::size_t>(length))), value,
+                        slot);
+    }
     const double number = PyFloat_AsDouble(value);
     if (number == -1.0 && PyErr_Occurred()) {
         PyErr_Clear();
-        raise_error("RowError",
-                    "row: " + body_of(self).name_of(place) + ": expected a number or None, found " + shown(value));
+        raise_error("RowError", "row: " + body.name_of(place) + ": expected a number" +
+                                    (categorical && codes->takes_text() ? ", a category" : "") + " or None, found " +
+                                    shown(value));
         return -1;
     }
+    if (categorical && number == number) return set_code(body, place, codes->find(number), value, slot);
     slot = number;
     return 0;
 }

@@ -31,6 +31,8 @@ class ForestManifest(Record, frozen=True, kw_only=True):
     ``features``       how many values a row has
     ``feature_names``  their names in order; None where the model has none
     ``outputs``        how many margins and scores a row has
+    ``categories``     per feature, the categories whose codes are 0, 1, 2…, or None; None where no feature has any
+    ``unknown_category``  what becomes of a category that is none of them
     """
 
     kind: Literal["forest"] = "forest"
@@ -43,6 +45,8 @@ class ForestManifest(Record, frozen=True, kw_only=True):
     features: Positive
     feature_names: tuple[Text, ...] | None
     outputs: Positive
+    categories: tuple[tuple[str | float, ...] | None, ...] | None
+    unknown_category: Literal["missing", "refused"]
     golden: GoldenShapes
     tools: ToolVersions
     members: tuple[Member, ...] = ()
@@ -53,6 +57,12 @@ class ForestManifest(Record, frozen=True, kw_only=True):
             refuse_twice(self.feature_names, "feature")
             if len(self.feature_names) != self.features:
                 raise ValueError(f"feature_names: expected {self.features} names, found {len(self.feature_names)}")
+        if self.categories is not None:
+            if len(self.categories) != self.features:
+                raise ValueError(f"categories: expected {self.features} entries, found {len(self.categories)}")
+            for levels in filter(None, self.categories):
+                if len(set(levels)) != len(levels):
+                    raise ValueError("categories: expected each value of a feature once, found one twice")
         shapes = (self.features, self.forest.trees, self.outputs)
         if (self.golden.features, self.golden.trees, self.golden.outputs) != shapes:
             raise ValueError("golden: expected the features, trees and outputs of the forest, found others")

@@ -23,7 +23,7 @@ from quickthorn.compiling.provenance import forest_summary, tool_versions
 from quickthorn.compiling.toolchain import Compiler, check_targets, find_compiler
 from quickthorn.decision import Policy
 from quickthorn.errors import FeatureError, ModelError, PolicyError
-from quickthorn.event import Field, Money
+from quickthorn.event import Category, Field, Money
 from quickthorn.features import FeatureSet
 from quickthorn.features.plan import Plan, plan
 from quickthorn.native import _native
@@ -107,7 +107,7 @@ def _forest(features: FeatureSet, model: object, policy: str | os.PathLike[str] 
     from quickthorn.forest.importing import load_model
 
     read = policy if isinstance(policy, Policy) else Policy.from_toml(policy)
-    loaded = load_model(model).with_features(features.names)
+    loaded = load_model(model).with_features(features.names).with_categories(_category_values(features))
     loaded.ensemble.require_single_output()
     if not loaded.ensemble.link.decides:
         raise ModelError(
@@ -116,6 +116,12 @@ def _forest(features: FeatureSet, model: object, policy: str | os.PathLike[str] 
         )
     read.check(loaded.ensemble.link)
     return _Forest(loaded, read, read.as_toml().encode(), golden_vectors(loaded))
+
+
+def _category_values(features: FeatureSet) -> dict[int, tuple[str, ...]]:
+    """The values of every feature that is a Category field by itself, whose places in them it arrives as."""
+    expressions = ((place, features.expression(name)) for place, name in enumerate(features.names))
+    return {place: field.values for place, field in expressions if isinstance(field, Category)}
 
 
 def _assemble(

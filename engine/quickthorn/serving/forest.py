@@ -70,6 +70,8 @@ class Forest(_native.Forest):
                 link_scale=manifest.forest.link_scale,
                 shape=(manifest.features, manifest.forest.trees, manifest.outputs),
                 feature_names=manifest.feature_names,
+                categories=manifest.categories,
+                unknown_category=manifest.unknown_category,
             )
         except BundleError as error:
             raise BundleError(f"{origin}: {error}") from error
