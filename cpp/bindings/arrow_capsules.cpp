@@ -36,7 +36,7 @@ ArrowStream::ArrowStream(PyObject* object, const char* protocol) {
 }
 
 void ArrowStream::take_array(PyObject* capsules) {
-    if (PyTuple_GET_SIZE(capsules) != 2) throw ArrowError("events: expected a pair of Arrow capsules");
+    if (PyTuple_GET_SIZE(capsules) != 2) throw ArrowError("Arrow data: expected a pair of capsules");
     schema_.value = moved_from<ArrowSchema>(PyTuple_GET_ITEM(capsules, 0), "arrow_schema");
     batch_.value = moved_from<ArrowArray>(PyTuple_GET_ITEM(capsules, 1), "arrow_array");
     single_ = true;
@@ -66,7 +66,7 @@ const ArrowArray* ArrowStream::next() {
 
 void ArrowStream::refuse(int error) {
     const char* reason = stream_.value.get_last_error(&stream_.value);
-    throw ArrowError(std::string("events: the Arrow stream failed: ") +
+    throw ArrowError(std::string("Arrow data: the stream failed: ") +
                      (reason != nullptr ? reason : std::strerror(error)));
 }
 

@@ -8,6 +8,8 @@
 
 #include "arrow_capsules.hpp"
 #include "engine_object.hpp"
+#include "golden_vectors.hpp"
+#include "guarded.hpp"
 #include "quickthorn/batch.hpp"
 
 namespace py = pybind11;
@@ -76,74 +78,6 @@ py::dict run_over(EngineBody& body, PyObject* events, Pass pass) {
     return as_dict(std::move(result), body, body.engine().feature_count());
 }
 
-template <class Value>
-std::span<const Value> span_of(const py::buffer_info& info) {
-    return {static_cast<const Value*>(info.ptr), static_cast<std::size_t>(info.size * info.itemsize) / sizeof(Value)};
-}
-
-std::string number(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.17g", value);
-    return text;
-}
-
-// The source library rounds its own sigmoid to float32 and through a float32 exponential.
-bool scores_agree(double native, double source) {
-    return std::fabs(native - source) <= 4e-6 * std::fabs(source) + 1e-12;
-}
-
-// The first row whose leaves, margin or score differ from the source library's; margins must agree in every bit.
-std::string first_disagreement(const Engine& engine, std::span<const double> vectors, std::span<const double> margins,
-                               std::span<const double> scores, std::span<const std::int32_t> leaves) {
-    const std::size_t width = engine.feature_count();
-    const std::size_t trees = engine.tree_count();
-    const std::size_t rows = margins.size();
-    if (vectors.size() != rows * width || leaves.size() != rows * trees || scores.size() != rows) {
-        return "golden vectors are not of the forest's shape";
-    }
-    std::vector<std::int32_t> found(trees);
-    for (std::size_t row = 0; row < rows; ++row) {
-        const double* vector = vectors.data() + row * width;
-        engine.leaves_of(vector, found.data());
-        for (std::size_t tree = 0; tree < trees; ++tree) {
-            const std::int32_t wanted = leaves[row * trees + tree];
-            if (found[tree] == wanted) continue;
-            return "golden row " + std::to_string(row) + ", tree " + std::to_string(tree) + ": expected leaf " +
-                   std::to_string(wanted) + ", found " + std::to_string(found[tree]);
-        }
-        const double margin = engine.margin_of(vector);
-        if (std::memcmp(&margin, &margins[row], sizeof margin) != 0) {
-            return "golden row " + std::to_string(row) + ": expected margin " + number(margins[row]) + ", found " +
-                   number(margin);
-        }
-        const double score = engine.score_of(margin);
-        if (!scores_agree(score, scores[row])) {
-            return "golden row " + std::to_string(row) + ": expected score " + number(scores[row]) + ", found " +
-                   number(score);
-        }
-    }
-    return "";
-}
-
-// Runs a function that throws and turns what it throws into a Python exception.
-template <class Function>
-PyObject* guarded(Function&& function) {
-    try {
-        return function();
-    } catch (py::error_already_set& error) {
-        error.restore();
-    } catch (const PythonRaised&) {
-        // The exception is set already.
-    } catch (const ArrowError& error) {
-        raise_error("EventError", error.what());
-    } catch (const py::value_error& error) {
-        PyErr_SetString(PyExc_ValueError, error.what());
-    } catch (const std::exception& error) {
-        PyErr_SetString(PyExc_RuntimeError, error.what());
-    }
-    return nullptr;
-}
-
 }  // namespace
 
 PyObject* run_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
@@ -161,15 +95,9 @@ PyObject* run_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count
 
 PyObject* verify_golden(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
     return guarded([&]() -> PyObject* {
-        if (count != 4) throw py::value_error("_verify_golden() takes vectors, margins, scores and leaves");
-        std::vector<py::buffer_info> buffers;
-        for (Py_ssize_t i = 0; i < count; ++i) {
-            buffers.push_back(py::reinterpret_borrow<py::buffer>(arguments[i]).request());
-        }
-        const std::string found =
-            first_disagreement(body_of(self).engine(), span_of<double>(buffers[0]), span_of<double>(buffers[1]),
-                               span_of<double>(buffers[2]), span_of<std::int32_t>(buffers[3]));
-        return found.empty() ? Py_NewRef(Py_None) : py::str(found).release().ptr();
+        const Engine& engine = body_of(self).engine();
+        if (!engine.has_forest()) return PyUnicode_FromString("the library has no forest to hold golden vectors to");
+        return golden_verdict(engine.forest(), arguments, count);
     });
 }
 
@@ -184,7 +112,7 @@ PyObject* forest_margins(PyObject* self, PyObject* vectors) {
         if (!engine.has_forest()) throw py::value_error("the bundle has no forest");
         std::vector<double> margins(static_cast<std::size_t>(rows.shape(0)));
         for (std::size_t row = 0; row < margins.size(); ++row) {
-            margins[row] = engine.margin_of(rows.data(static_cast<py::ssize_t>(row), 0));
+            margins[row] = engine.forest().margin(rows.data(static_cast<py::ssize_t>(row), 0));
         }
         return as_array(std::move(margins)).release().ptr();
     });

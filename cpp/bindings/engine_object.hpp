@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "decision_object.hpp"
+#include "guarded.hpp"
 #include "python_event.hpp"
 #include "python_object.hpp"
 #include "quickthorn/engine.hpp"
@@ -86,8 +87,5 @@ EngineParts parts_from(PyObject* keywords);
 PyObject* run_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count);
 PyObject* verify_golden(PyObject* self, PyObject* const* arguments, Py_ssize_t count);
 PyObject* forest_margins(PyObject* self, PyObject* vectors);
-
-// Sets an exception of quickthorn.errors by its name; returns null.
-PyObject* raise_error(const char* type, const std::string& message);
 
 }  // namespace quickthorn::python

@@ -5,23 +5,15 @@
 #include <cstring>
 
 #include "engine_object.hpp"
+#include "numbered.hpp"
 
 namespace py = pybind11;
 
 namespace quickthorn::python {
 namespace {
 
-template <class Value, std::size_t size>
-Value numbered(const std::string& name, const std::array<const char*, size>& names, const char* what) {
-    for (std::size_t i = 0; i < size; ++i) {
-        if (name == names[i]) return static_cast<Value>(i);
-    }
-    throw py::value_error(std::string(what) + ": found '" + name + "'");
-}
-
 constexpr std::array<const char*, 8> kind_names = {"id",     "event_time", "entity", "money",
                                                    "number", "category",   "text",   "boolean"};
-constexpr std::array<const char*, 3> link_names = {"identity", "sigmoid", "exp"};
 
 FieldSpec field_from(const py::dict& given) {
     FieldSpec field;

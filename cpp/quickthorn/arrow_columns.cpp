@@ -1,9 +1,8 @@
-// One Arrow column: its type from the format string, its values from the buffers.
-#include <bit>
+#include "quickthorn/arrow_columns.hpp"
+
+#include <cstdio>
 #include <cstring>
 #include <limits>
-
-#include "quickthorn/arrow_events.hpp"
 
 namespace quickthorn {
 namespace {
@@ -40,7 +39,85 @@ std::string_view text_viewed(const ArrowArray& array, std::int64_t index) {
     return {static_cast<const char*>(array.buffers[2 + buffer]) + start, static_cast<std::size_t>(length)};
 }
 
+struct ColumnType {
+    ArrowType type = ArrowType::null;
+    std::int64_t unit_per_second = 1;
+    int decimal_scale = 0;
+};
+
+std::optional<ColumnType> timestamp_type(std::string_view format) {
+    // "tsu:UTC": the third letter is the unit; nothing after the colon would be a time without a zone.
+    if (format.size() < 5 || format[3] != ':') return std::nullopt;
+    switch (format[2]) {
+        case 's': return ColumnType{ArrowType::timestamp, 1, 0};
+        case 'm': return ColumnType{ArrowType::timestamp, 1'000, 0};
+        case 'u': return ColumnType{ArrowType::timestamp, 1'000'000, 0};
+        case 'n': return ColumnType{ArrowType::timestamp, 1'000'000'000, 0};
+        default: return std::nullopt;
+    }
+}
+
+std::optional<ColumnType> decimal_type(const char* format) {
+    int precision = 0;
+    int scale = 0;
+    int bits = 128;
+    if (std::sscanf(format, "d:%d,%d,%d", &precision, &scale, &bits) < 2 || bits != 128) return std::nullopt;
+    if (scale < 0 || scale > 18) return std::nullopt;
+    return ColumnType{ArrowType::decimal128, 1, scale};
+}
+
+std::optional<ColumnType> column_type(const char* text) {
+    const std::string_view format = text;
+    if (format.starts_with("ts")) return timestamp_type(format);
+    if (format.starts_with("d:")) return decimal_type(text);
+    if (format == "vu") return ColumnType{ArrowType::text_view};
+    if (format.size() != 1) return std::nullopt;
+    switch (format[0]) {
+        case 'n': return ColumnType{ArrowType::null};
+        case 'b': return ColumnType{ArrowType::boolean};
+        case 'c': return ColumnType{ArrowType::int8};
+        case 'C': return ColumnType{ArrowType::uint8};
+        case 's': return ColumnType{ArrowType::int16};
+        case 'S': return ColumnType{ArrowType::uint16};
+        case 'i': return ColumnType{ArrowType::int32};
+        case 'I': return ColumnType{ArrowType::uint32};
+        case 'l': return ColumnType{ArrowType::int64};
+        case 'L': return ColumnType{ArrowType::uint64};
+        case 'f': return ColumnType{ArrowType::float32};
+        case 'g': return ColumnType{ArrowType::float64};
+        case 'u': return ColumnType{ArrowType::text};
+        case 'U': return ColumnType{ArrowType::large_text};
+        default: return std::nullopt;
+    }
+}
+
 }  // namespace
+
+bool is_text(ArrowType type) {
+    return type == ArrowType::text || type == ArrowType::large_text || type == ArrowType::text_view;
+}
+
+bool is_integer(ArrowType type) { return type >= ArrowType::int8 && type <= ArrowType::uint64; }
+
+bool is_real(ArrowType type) { return type == ArrowType::float32 || type == ArrowType::float64; }
+
+std::optional<ArrowColumn> described_column(const ArrowSchema& schema) {
+    const auto type = column_type(schema.format);
+    if (!type) return std::nullopt;
+    ArrowColumn column{type->type, type->unit_per_second, type->decimal_scale, 0, nullptr, {}};
+    if (schema.dictionary != nullptr) {
+        const auto inner = column_type(schema.dictionary->format);
+        if (!inner || schema.dictionary->dictionary != nullptr || !is_integer(type->type)) return std::nullopt;
+        column.dictionary.push_back({inner->type, inner->unit_per_second, inner->decimal_scale, 0, nullptr, {}});
+    }
+    return column;
+}
+
+void ArrowColumn::open(const ArrowArray& values) {
+    array = &values;
+    offset = values.offset;
+    if (!dictionary.empty()) dictionary[0].open(*values.dictionary);
+}
 
 bool ArrowColumn::names_a_value(std::int64_t row) const {
     const std::int64_t value = integer(row);

@@ -1,73 +1,12 @@
 #include "quickthorn/arrow_events.hpp"
 
 #include <cstdio>
-#include <cstdlib>
 #include <optional>
 
 namespace quickthorn {
 namespace {
 
 constexpr std::int64_t us_per_second = 1'000'000;
-
-struct ColumnType {
-    ArrowType type = ArrowType::null;
-    std::int64_t unit_per_second = 1;
-    int decimal_scale = 0;
-};
-
-std::optional<ColumnType> timestamp_type(std::string_view format) {
-    // "tsu:UTC": the third letter is the unit; nothing after the colon would be a time without a zone.
-    if (format.size() < 5 || format[3] != ':') return std::nullopt;
-    switch (format[2]) {
-        case 's': return ColumnType{ArrowType::timestamp, 1, 0};
-        case 'm': return ColumnType{ArrowType::timestamp, 1'000, 0};
-        case 'u': return ColumnType{ArrowType::timestamp, us_per_second, 0};
-        case 'n': return ColumnType{ArrowType::timestamp, 1'000'000'000, 0};
-        default: return std::nullopt;
-    }
-}
-
-std::optional<ColumnType> decimal_type(const char* format) {
-    int precision = 0;
-    int scale = 0;
-    int bits = 128;
-    if (std::sscanf(format, "d:%d,%d,%d", &precision, &scale, &bits) < 2 || bits != 128) return std::nullopt;
-    if (scale < 0 || scale > 18) return std::nullopt;
-    return ColumnType{ArrowType::decimal128, 1, scale};
-}
-
-std::optional<ColumnType> column_type(const char* text) {
-    const std::string_view format = text;
-    if (format.starts_with("ts")) return timestamp_type(format);
-    if (format.starts_with("d:")) return decimal_type(text);
-    if (format == "vu") return ColumnType{ArrowType::text_view};
-    if (format.size() != 1) return std::nullopt;
-    switch (format[0]) {
-        case 'n': return ColumnType{ArrowType::null};
-        case 'b': return ColumnType{ArrowType::boolean};
-        case 'c': return ColumnType{ArrowType::int8};
-        case 'C': return ColumnType{ArrowType::uint8};
-        case 's': return ColumnType{ArrowType::int16};
-        case 'S': return ColumnType{ArrowType::uint16};
-        case 'i': return ColumnType{ArrowType::int32};
-        case 'I': return ColumnType{ArrowType::uint32};
-        case 'l': return ColumnType{ArrowType::int64};
-        case 'L': return ColumnType{ArrowType::uint64};
-        case 'f': return ColumnType{ArrowType::float32};
-        case 'g': return ColumnType{ArrowType::float64};
-        case 'u': return ColumnType{ArrowType::text};
-        case 'U': return ColumnType{ArrowType::large_text};
-        default: return std::nullopt;
-    }
-}
-
-bool is_text(ArrowType type) {
-    return type == ArrowType::text || type == ArrowType::large_text || type == ArrowType::text_view;
-}
-
-bool is_integer(ArrowType type) { return type >= ArrowType::int8 && type <= ArrowType::uint64; }
-
-bool is_real(ArrowType type) { return type == ArrowType::float32 || type == ArrowType::float64; }
 
 // Whether a field takes values of a column type at all; single values may still not fit.
 bool takes(const FieldSpec& field, ArrowType type) {
@@ -92,17 +31,12 @@ bool takes(const FieldSpec& field, ArrowType type) {
 }
 
 ArrowColumn column_of(const FieldSpec& field, const ArrowSchema& schema) {
-    const auto type = column_type(schema.format);
-    const auto inner = schema.dictionary != nullptr ? column_type(schema.dictionary->format) : type;
-    if (!type || !inner || !takes(field, inner->type) || (schema.dictionary != nullptr && !is_integer(type->type))) {
+    std::optional<ArrowColumn> column = described_column(schema);
+    if (!column || !takes(field, column->dictionary.empty() ? column->type : column->dictionary[0].type)) {
         refuse(field, std::string("an Arrow column of format \"") +
                           (schema.dictionary != nullptr ? schema.dictionary->format : schema.format) + "\"");
     }
-    ArrowColumn column{type->type, type->unit_per_second, type->decimal_scale, 0, nullptr, {}};
-    if (schema.dictionary != nullptr) {
-        column.dictionary.push_back({inner->type, inner->unit_per_second, inner->decimal_scale, 0, nullptr, {}});
-    }
-    return column;
+    return *column;
 }
 
 std::int64_t floor_divide(std::int64_t value, std::int64_t divisor) {
@@ -166,13 +100,7 @@ void ArrowEvents::open(const ArrowArray& batch) {
     batch_offset_ = batch.offset;
     for (std::size_t field = 0; field < columns_.size(); ++field) {
         if (places_[field] < 0) continue;
-        const ArrowArray& array = *batch.children[places_[field]];
-        columns_[field].array = &array;
-        columns_[field].offset = array.offset;
-        if (!columns_[field].dictionary.empty()) {
-            columns_[field].dictionary[0].array = array.dictionary;
-            columns_[field].dictionary[0].offset = array.dictionary->offset;
-        }
+        columns_[field].open(*batch.children[places_[field]]);
     }
 }
 

@@ -1,27 +1,10 @@
-// The last two stages: a margin becomes a score, and a score becomes an outcome.
+// The last stage: a score becomes an outcome.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 
 namespace quickthorn {
-
-enum class Link : std::uint8_t { identity, sigmoid, exponential };
-
-// Calibration: how a forest's margin reads as a score.
-struct Calibration {
-    Link link = Link::sigmoid;
-    double scale = 1.0;  // of the sigmoid: LightGBM's `sigmoid` parameter, 1 elsewhere
-
-    double score(double margin) const {
-        switch (link) {
-            case Link::sigmoid: return 1.0 / (1.0 + std::exp(-scale * margin));
-            case Link::exponential: return std::exp(margin);
-            case Link::identity: break;
-        }
-        return margin;
-    }
-};
 
 // In order of severity; the numbers are what batches return.
 enum class Outcome : std::uint8_t { approve = 0, review = 1, decline = 2 };

@@ -50,7 +50,6 @@ Engine::Engine(const quickthorn_library& library, const EventSchema& schema, con
                const Policy& policy, const EngineLimits& limits)
     : library_(library),
       schema_(schema),
-      calibration_(calibration),
       policy_(policy),
       region_(region_bytes(library, limits)),
       seen_ids_(region_, limits.remembered_ids),
@@ -58,6 +57,7 @@ Engine::Engine(const quickthorn_library& library, const EventSchema& schema, con
       entities_(library.group_count),
       values_(library.value_count, missing),
       vector_(library.feature_count, missing) {
+    if (library.forest != nullptr) forest_.emplace(*library.forest, calibration);
     if (library.slot_count != schema.size()) {
         throw LibraryError("library: expected " + std::to_string(schema.size()) + " event fields, found " +
                            std::to_string(library.slot_count));
@@ -169,8 +169,8 @@ Engine::Meeting Engine::read_features(const EventRow& event) {
 
 Verdict Engine::decide_on(const Meeting& meeting) {
     Verdict verdict;
-    verdict.margin = library_.margin(vector_.data());
-    verdict.score = calibration_.score(verdict.margin);
+    verdict.margin = forest_->margin(vector_.data());
+    verdict.score = forest_->score_of(verdict.margin);
     verdict.outcome = policy_.outcome(verdict.score);
     verdict.status = meeting.status;
     return verdict;

@@ -4,12 +4,15 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "quickthorn/calibration.hpp"
 #include "quickthorn/decision.hpp"
 #include "quickthorn/entity_history.hpp"
 #include "quickthorn/event_fields.hpp"
+#include "quickthorn/forest.hpp"
 #include "quickthorn/library.hpp"
 #include "quickthorn/seen_ids.hpp"
 
@@ -51,8 +54,8 @@ public:
     const EventSchema& schema() const { return schema_; }
     const Policy& policy() const { return policy_; }
     std::uint32_t feature_count() const { return library_.feature_count; }
-    std::uint32_t tree_count() const { return library_.tree_count; }
-    bool has_forest() const { return library_.tree_count != 0; }
+    bool has_forest() const { return forest_.has_value(); }
+    const Forest& forest() const { return *forest_; }
     Counters counters() const;
     std::uint64_t keys() const;
     std::size_t history_bytes_used() const;
@@ -70,11 +73,6 @@ public:
 
     // An event that no row could be made of.
     void count_invalid();
-
-    // The forest alone, for golden vectors: rows of feature_count values.
-    double margin_of(const double* vector) const { return library_.margin(vector); }
-    void leaves_of(const double* vector, std::int32_t* leaves) const { library_.leaves(vector, leaves); }
-    double score_of(double margin) const { return calibration_.score(margin); }
 
     // Where a batch lets decisions through that wait for the engine.
     void give_way() const;
@@ -97,7 +95,7 @@ private:
 
     const quickthorn_library& library_;
     const EventSchema& schema_;
-    Calibration calibration_;
+    std::optional<Forest> forest_;
     Policy policy_;
     Region region_;
     SeenIds seen_ids_;

@@ -34,6 +34,18 @@ int sealed_file(std::span<const std::byte> image) {
     return file;
 }
 
+void check_forest(const quickthorn_forest& forest, std::uint32_t feature_count) {
+    if (forest.margin == nullptr || forest.margins == nullptr || forest.margins_f32 == nullptr ||
+        forest.leaves == nullptr || forest.batch == nullptr || forest.batch_f32 == nullptr) {
+        fail("its forest functions are missing");
+    }
+    if (forest.tree_count == 0 || forest.output_count == 0) fail("its forest is empty");
+    if (forest.feature_count != feature_count) {
+        fail("expected a forest of " + std::to_string(feature_count) + " features, found one of " +
+             std::to_string(forest.feature_count));
+    }
+}
+
 void check(const quickthorn_library& entry) {
     if (entry.abi_version != QUICKTHORN_ABI_VERSION) {
         fail("expected ABI version " + std::to_string(QUICKTHORN_ABI_VERSION) + ", found " +
@@ -43,12 +55,11 @@ void check(const quickthorn_library& entry) {
         fail("expected an entry of " + std::to_string(sizeof(quickthorn_library)) + " bytes, found " +
              std::to_string(entry.struct_bytes));
     }
-    if (entry.derive == nullptr || (entry.group_count != 0 && entry.groups == nullptr)) {
+    const bool needs_features = entry.forest == nullptr || entry.slot_count != 0;
+    if ((needs_features && entry.derive == nullptr) || (entry.group_count != 0 && entry.groups == nullptr)) {
         fail("its feature functions are missing");
     }
-    if (entry.tree_count != 0 && (entry.margin == nullptr || entry.leaves == nullptr)) {
-        fail("its forest functions are missing");
-    }
+    if (entry.forest != nullptr) check_forest(*entry.forest, entry.feature_count);
     for (std::uint32_t index = 0; index < entry.group_count; ++index) {
         const quickthorn_group& group = entry.groups[index];
         const bool whole = group.read != nullptr && group.absorb != nullptr && group.release != nullptr;

@@ -1,6 +1,6 @@
-/* The one C structure through which the engine sees a bundle's compiled library.
+/* The one C structure through which the engine sees the compiled library of a bundle or of a forest file.
  *
- * A bundle's shared library exports a single object, `quickthorn_library_entry`, of type quickthorn_library. Everything
+ * The shared library exports a single object, `quickthorn_library_entry`, of type quickthorn_library. Everything
  * in it is constant. Feature functions are Numba kernels lowered ahead of time; the forest functions come from
  * Quickthorn's own emitter. None of them allocates, locks or keeps state of its own: all memory belongs to the engine
  * and is passed in.
@@ -8,13 +8,14 @@
 #ifndef QUICKTHORN_LIBRARY_ABI_H
 #define QUICKTHORN_LIBRARY_ABI_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define QUICKTHORN_ABI_VERSION 1u
+#define QUICKTHORN_ABI_VERSION 2u
 
 /* An event row: one 64-bit slot per declared field. Money and event time are int64; the rest are float64 bits or
  * presence flags (engine/quickthorn/event/fields.py has the table). */
@@ -44,8 +45,17 @@ typedef void (*quickthorn_release_function)(void* windows, const void* rows, int
 /* Computes the feature vector from the event row and the groups' values. */
 typedef void (*quickthorn_derive_function)(const quickthorn_slot* slots, const double* values, double* features);
 
-typedef double (*quickthorn_margin_function)(const double* features);
-typedef void (*quickthorn_leaves_function)(const double* features, int32_t* leaves);
+/* The forest's functions. A row holds feature_count values, NaN where missing; margins are output_count values, leaves
+ * tree_count. In a batch, row r's feature f is rows[r * row_stride + f * feature_stride], and the margins of one row
+ * follow those of the row before. `margin` is that of the first output. */
+typedef double (*quickthorn_margin_function)(const double* row);
+typedef void (*quickthorn_margins_function)(const double* row, double* margins);
+typedef void (*quickthorn_margins_f32_function)(const float* row, double* margins);
+typedef void (*quickthorn_leaves_function)(const double* row, int32_t* leaves);
+typedef void (*quickthorn_batch_function)(const double* rows, ptrdiff_t row_stride, ptrdiff_t feature_stride,
+                                          uint64_t row_count, double* margins);
+typedef void (*quickthorn_batch_f32_function)(const float* rows, ptrdiff_t row_stride, ptrdiff_t feature_stride,
+                                              uint64_t row_count, double* margins);
 
 /* All windowed aggregates kept by one entity field. */
 typedef struct quickthorn_group {
@@ -62,6 +72,20 @@ typedef struct quickthorn_group {
     quickthorn_release_function release;
 } quickthorn_group;
 
+/* A compiled forest. */
+typedef struct quickthorn_forest {
+    uint32_t feature_count;
+    uint32_t tree_count;
+    uint32_t output_count;
+    uint32_t reserved;
+    quickthorn_margin_function margin;
+    quickthorn_margins_function margins;
+    quickthorn_margins_f32_function margins_f32;
+    quickthorn_leaves_function leaves;
+    quickthorn_batch_function batch;
+    quickthorn_batch_f32_function batch_f32;
+} quickthorn_forest;
+
 typedef struct quickthorn_library {
     uint32_t abi_version; /* QUICKTHORN_ABI_VERSION; read before anything else */
     uint32_t struct_bytes;
@@ -69,19 +93,17 @@ typedef struct quickthorn_library {
     uint32_t group_count;
     uint32_t value_count;
     uint32_t feature_count;
-    uint32_t tree_count; /* 0 in a library without a forest, where margin and leaves are null */
-    uint32_t reserved;
     const quickthorn_group* groups;
-    quickthorn_derive_function derive;
-    quickthorn_margin_function margin;
-    quickthorn_leaves_function leaves;
+    quickthorn_derive_function derive; /* null in the library of a forest alone */
+    const quickthorn_forest* forest;   /* null in the library of features alone */
 } quickthorn_library;
 
 #ifdef __cplusplus
 }
 static_assert(sizeof(void*) == 8, "the library layout is for 64-bit targets");
 static_assert(sizeof(quickthorn_group) == 64, "quickthorn_group is part of the bundle ABI");
-static_assert(sizeof(quickthorn_library) == 64, "quickthorn_library is part of the bundle ABI");
+static_assert(sizeof(quickthorn_forest) == 64, "quickthorn_forest is part of the bundle ABI");
+static_assert(sizeof(quickthorn_library) == 48, "quickthorn_library is part of the bundle ABI");
 #endif
 
 #endif

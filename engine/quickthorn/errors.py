@@ -19,6 +19,10 @@ class EventError(QuickthornError, ValueError):
     """An event does not fit its schema: the message names the field, what was found and what was expected."""
 
 
+class RowError(QuickthornError, ValueError):
+    """A feature vector, or a table of them, does not fit the forest it is given to."""
+
+
 class FeatureError(QuickthornError):
     """A feature set is declared wrongly, or a kernel cannot be compiled ahead of time."""
 

@@ -26,8 +26,9 @@ Document = dict[str, Any]
 Handmade = Callable[..., bytes]
 
 _DOCUMENT: Document = {
-    "format_version": 1,
-    "abi_version": 1,
+    "kind": "bundle",
+    "format_version": 2,
+    "abi_version": 2,
     "quickthorn": "0.1.0",
     "targets": ["x86-64-v3"],
     "event": "Payment",
@@ -52,7 +53,7 @@ _DOCUMENT: Document = {
         "link_scale": 1.0,
     },
     "policy": {"review": 0.25, "decline": 0.75, "fallback": "review"},
-    "golden": {"rows": 2, "features": 2, "trees": 3},
+    "golden": {"rows": 2, "features": 2, "trees": 3, "outputs": 1},
     "tools": {
         "numpy": "2.4.6",
         "numba": "0.68.1",

@@ -33,10 +33,10 @@ def test_a_newer_manifest_is_refused_by_version(
     document: Document, area: bytes, handmade: Handmade, key: str, word: str
 ) -> None:
     # A newer manifest has fields this release has never heard of; the version must be what the message is about.
-    newer = {"reasons": ["a"], **document, key: 2}
-    with pytest.raises(BundleError, match=f"{word} version 1, found version 2: the bundle was built by a newer"):
+    newer = {"reasons": ["a"], **document, key: 3}
+    with pytest.raises(BundleError, match=f"{word} version 2, found version 3: the bundle was built by a newer"):
         read_bundle(handmade(newer, area))
-    with pytest.raises(BundleError, match=f"{word} version 1, found version 0$"):
+    with pytest.raises(BundleError, match=f"{word} version 2, found version 0$"):
         read_bundle(handmade({**document, key: 0}, area))
 
 
@@ -99,7 +99,7 @@ def test_a_manifest_with_a_field_missing_is_refused(document: Document, area: by
         b"{}",
         b'{"a":' + b"[" * 200_000,
         b"NaN",
-        b'{"format_version":1}',
+        b'{"format_version":2}',
     ],
 )
 def test_a_manifest_that_is_no_manifest_is_refused(area: bytes, handmade: Handmade, text: bytes) -> None:

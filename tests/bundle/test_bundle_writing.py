@@ -69,7 +69,7 @@ def test_a_full_disk_is_an_error_and_leaves_the_old_file(old: Path, manifest: Ma
         [sys.executable, "-c", _WRITE.format(sabotage=sabotage)], input=given, capture_output=True, check=False
     )
     assert b"BundleError" in writer.stderr
-    assert b"fraud.qt: expected to write the bundle, found: File too large" in writer.stderr
+    assert b"fraud.qt: expected to write the file, found: File too large" in writer.stderr
     assert old.read_bytes() == before
     assert list(old.parent.iterdir()) == [old]
 
@@ -173,7 +173,7 @@ def test_a_manifest_past_its_limit_is_refused_before_writing(old: Path, manifest
 
 
 def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path, manifest: Manifest, members: Members) -> None:
-    with pytest.raises(BundleError, match=r"expected to write the bundle, found: No such file or directory"):
+    with pytest.raises(BundleError, match=r"expected to write the file, found: No such file or directory"):
         write_bundle(tmp_path / "nowhere" / "fraud.qt", manifest, members)
 
 
@@ -181,6 +181,6 @@ def test_a_directory_in_the_way_is_an_error_and_nothing_is_left(
     tmp_path: Path, manifest: Manifest, members: Members
 ) -> None:
     (tmp_path / "fraud.qt").mkdir()
-    with pytest.raises(BundleError, match=r"fraud.qt: expected to write the bundle, found: Is a directory"):
+    with pytest.raises(BundleError, match=r"fraud.qt: expected to write the file, found: Is a directory"):
         write_bundle(tmp_path / "fraud.qt", manifest, members)
     assert [entry.name for entry in tmp_path.iterdir()] == ["fraud.qt"]

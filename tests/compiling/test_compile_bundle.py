@@ -170,6 +170,6 @@ def test_a_forest_that_is_not_its_source_is_never_written(tmp_path: Path, monkey
 
 def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     arguments = {"features": small_features(), "model": trained(["amount", "count"]), "policy": POLICY}
-    with pytest.raises(BundleError, match="expected to write the bundle, found: No such file or directory"):
+    with pytest.raises(BundleError, match="expected to write the file, found: No such file or directory"):
         compile_bundle(output=tmp_path / "nowhere" / "a.qt", **arguments)
     assert os.listdir(tmp_path) == []

@@ -62,11 +62,39 @@ inline void leaves(const double* features, std::int32_t* leaves) {
     leaves[1] = features[1] > 1000 ? 1 : 0;
 }
 
+inline void margins(const double* features, double* out) { out[0] = margin(features); }
+
+inline void margins_f32(const float* features, double* out) {
+    const double widened[] = {features[0], features[1]};
+    out[0] = margin(widened);
+}
+
+template <class Value>
+void each_row(const Value* rows, std::ptrdiff_t row_stride, std::ptrdiff_t feature_stride, std::uint64_t row_count,
+              double* out) {
+    for (std::uint64_t r = 0; r < row_count; ++r) {
+        const Value* row = rows + static_cast<std::ptrdiff_t>(r) * row_stride;
+        const double widened[] = {row[0], row[feature_stride]};
+        out[r] = margin(widened);
+    }
+}
+
+inline void batch(const double* rows, std::ptrdiff_t row_stride, std::ptrdiff_t feature_stride, std::uint64_t row_count,
+                  double* out) {
+    each_row(rows, row_stride, feature_stride, row_count, out);
+}
+
+inline void batch_f32(const float* rows, std::ptrdiff_t row_stride, std::ptrdiff_t feature_stride,
+                      std::uint64_t row_count, double* out) {
+    each_row(rows, row_stride, feature_stride, row_count, out);
+}
+
 inline constexpr std::uint32_t columns[] = {amount_slot};
 inline constexpr quickthorn_group groups[] = {
     {2, sizeof(WindowState), row_bytes, 1, columns, 0, 2, day_us, read, absorb, release}};
+inline constexpr quickthorn_forest forest = {2, 2, 1, 0, margin, margins, margins_f32, leaves, batch, batch_f32};
 inline constexpr quickthorn_library library = {
-    QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library), 4, 1, 2, 2, 2, 0, groups, derive, margin, leaves};
+    QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library), 4, 1, 2, 2, groups, derive, &forest};
 
 inline quickthorn::EventSchema schema() {
     using quickthorn::FieldKind;

@@ -143,6 +143,20 @@ def training() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.ND
     return rows, (target > 0.5).astype(float), target
 
 
+def wanted(what: str, training: Any) -> npt.NDArray[np.float64] | None:
+    """What a model is to predict, by name, from the labels and targets of `training`."""
+    _, labels, targets = training
+    return {
+        "labels": labels,
+        "classes": labels + (targets > 1.5),
+        "targets": targets,
+        "positive": np.exp(targets),
+        "both": np.stack([targets, -(targets**2)], axis=1),
+        "tags": np.stack([labels, 1 - labels], axis=1),
+        "nothing": None,
+    }[what]
+
+
 @pytest.fixture(scope="session")
 def shared_models() -> Path:
     """The folder of real models beside the repository."""

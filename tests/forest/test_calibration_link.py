@@ -27,20 +27,17 @@ def test_far_margins_saturate_and_never_raise(margin: float) -> None:
     assert Link.EXP.score(1e6) == math.inf
 
 
-def test_links_have_names_and_codes() -> None:
-    assert [Link.named(name).code for name in ("identity", "sigmoid", "exp")] == [0, 1, 2]
+def test_links_have_names() -> None:
     assert all(Link.named(link.value) is link for link in Link)
     with pytest.raises(ModelError, match="got 'probit'"):
         Link.named("probit")
 
 
-@pytest.mark.parametrize("link", [link for link in Link if not link.native])
-def test_a_link_that_native_code_lacks_has_no_code(link: Link) -> None:
-    with pytest.raises(ModelError, match=f"the link '{link.value}' makes no score"):
-        _ = link.code
+def test_some_links_make_scores_to_decide_by() -> None:
+    assert [link.value for link in Link if link.decides] == ["identity", "sigmoid", "exp"]
 
 
-def test_scores_of_the_links_with_no_code() -> None:
+def test_scores_of_the_other_links() -> None:
     assert [Link.STEP.score(margin) for margin in (-1.0, 0.0, 5e-324)] == [0.0, 0.0, 1.0]
     assert [Link.SIGNED_SQUARE.score(margin) for margin in (-3.0, 0.5)] == [-9.0, 0.25]
     assert Link.LOG1P_EXP.score(0.0) == math.log(2.0)

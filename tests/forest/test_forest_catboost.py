@@ -17,26 +17,20 @@ from quickthorn.forest.catboost_document import read_document
 from quickthorn.forest.importing import load_model
 from quickthorn.forest.probes import probe_rows
 
+from .conftest import wanted
+
 catboost = pytest.importorskip("catboost")
 
 QUIET = {"iterations": 13, "depth": 4, "verbose": 0, "thread_count": 1, "allow_writing_files": False}
 
 
 def fitted(training: Any, what: str = "labels", category: bool = False, **parameters: Any) -> Any:
-    rows, labels, targets = training
+    rows, *_ = training
     if category:
         rows = rows.astype(object)
         rows[:, 4] = training[0][:, 4].astype(int)
         parameters["cat_features"] = [4]
-    wanted = {
-        "labels": labels,
-        "classes": labels + (targets > 1.5),
-        "targets": targets,
-        "positive": np.exp(targets),
-        "both": np.stack([targets, -(targets**2)], axis=1),
-        "tags": np.stack([labels, 1 - labels], axis=1),
-    }[what]
-    return catboost.CatBoost(QUIET | {"loss_function": "Logloss"} | parameters).fit(rows, wanted)
+    return catboost.CatBoost(QUIET | {"loss_function": "Logloss"} | parameters).fit(rows, wanted(what, training))
 
 
 CASES = [

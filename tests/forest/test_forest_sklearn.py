@@ -15,6 +15,8 @@ from quickthorn.errors import MissingExtraError, ModelError
 from quickthorn.forest.importing import load_model
 from quickthorn.forest.probes import probe_rows
 
+from .conftest import wanted
+
 ensemble = pytest.importorskip("sklearn.ensemble")
 tree = pytest.importorskip("sklearn.tree")
 
@@ -23,19 +25,11 @@ SEED = {"random_state": 0}
 
 def fitted(training: Any, name: str, what: str = "labels", **parameters: Any) -> Any:
     """An estimator trained to predict `what`; ``rows`` chooses between missing values and none."""
-    rows, labels, targets = training
+    rows, *_ = training
     if parameters.pop("whole", False):
         rows = np.nan_to_num(rows)
-    wanted = {
-        "labels": labels,
-        "classes": labels + (targets > 1.5),
-        "targets": targets,
-        "positive": np.exp(targets),
-        "both": np.stack([targets, -(targets**2)], axis=1),
-        "nothing": None,
-    }[what]
     kind = getattr(ensemble, name, None) or getattr(tree, name)
-    return kind(**SEED, **parameters).fit(rows, wanted)
+    return kind(**SEED, **parameters).fit(rows, wanted(what, training))
 
 
 CASES = [

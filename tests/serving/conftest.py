@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import xgboost
 
 import quickthorn as qt
 from quickthorn.compiling import compile_bundle
+from quickthorn.compiling.toolchain import check_targets
 from quickthorn.decision import Policy
 
 START_US = 1_785_000_000_000_000
@@ -74,3 +76,68 @@ def load(bundle: Path) -> Callable[..., qt.Engine]:
         return qt.Engine.load(bundle, **{"max_keys": 1_000, "max_history_bytes": 1 << 22, **options})
 
     return fresh
+
+
+@pytest.fixture(scope="session")
+def level() -> str:
+    """The one CPU level to compile for where it does not matter: every processor of this machine's kind runs it."""
+    return check_targets(None)[0]
+
+
+@pytest.fixture(scope="session")
+def feature_rows() -> npt.NDArray[np.float64]:
+    """float64 [64, 4], a tenth missing; every value is a float32."""
+    random = np.random.default_rng(8)
+    rows = random.normal(size=(64, 4)).astype(np.float32).astype(np.float64)
+    rows[random.random(rows.shape) < 0.1] = np.nan
+    return rows
+
+
+def _training(count: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    random = np.random.default_rng(9)
+    rows = random.normal(size=(500, count))
+    return rows, rows[:, 0] + rows[:, 1] * rows[:, 2] + 0.1 * random.normal(size=500)
+
+
+@pytest.fixture(scope="session")
+def booster() -> xgboost.Booster:
+    rows, target = _training(4)
+    data = xgboost.DMatrix(rows, label=target > 0, feature_names=list("abcd"))
+    return xgboost.train({"objective": "binary:logistic", "max_depth": 4, "nthread": 1}, data, num_boost_round=9)
+
+
+@pytest.fixture(scope="session")
+def forest(booster: xgboost.Booster) -> qt.Forest:
+    """A binary classifier with the features a, b, c, d, compiled for every level."""
+    return qt.compile_model(booster)
+
+
+@pytest.fixture(scope="session")
+def forest_file(forest: qt.Forest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("forest") / "fraud.qtf"
+    forest.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def classifier() -> Any:
+    lightgbm = pytest.importorskip("lightgbm")
+    rows, target = _training(4)
+    data = lightgbm.Dataset(rows, label=np.digitize(target, [-0.5, 0.5]))
+    return lightgbm.train(
+        {"objective": "multiclass", "num_class": 3, "num_leaves": 7, "verbose": -1, "num_threads": 1}, data, 4
+    )
+
+
+@pytest.fixture(scope="session")
+def classes(classifier: Any, level: str) -> qt.Forest:
+    """A classifier of three classes, without feature names."""
+    return qt.compile_model(classifier, target=level)
+
+
+@pytest.fixture(scope="session")
+def nameless(level: str) -> qt.Forest:
+    """A regressor of three features without names."""
+    rows, target = _training(3)
+    data = xgboost.DMatrix(rows, label=target)
+    return qt.compile_model(xgboost.train({"max_depth": 3, "nthread": 1}, data, num_boost_round=3), target=level)

@@ -1,6 +1,15 @@
 """The bundle file: one archive that holds everything that decides, with every byte accounted for."""
 
-from quickthorn.bundle.archive import Bundle, read_bundle, write_bundle
+from quickthorn.bundle.archive import (
+    Bundle,
+    ForestFile,
+    pack_forest,
+    read_bundle,
+    read_forest,
+    write_bundle,
+    write_forest,
+)
+from quickthorn.bundle.forest_manifest import ForestManifest
 from quickthorn.bundle.manifest import (
     ABI_VERSION,
     FORMAT_VERSION,
@@ -18,6 +27,8 @@ __all__ = [
     "ABI_VERSION",
     "FORMAT_VERSION",
     "Bundle",
+    "ForestFile",
+    "ForestManifest",
     "ForestSummary",
     "GoldenShapes",
     "GroupSummary",
@@ -26,6 +37,9 @@ __all__ = [
     "PolicySummary",
     "SchemaField",
     "ToolVersions",
+    "pack_forest",
     "read_bundle",
+    "read_forest",
     "write_bundle",
+    "write_forest",
 ]

@@ -23,7 +23,9 @@ from typing import Final
 
 import msgspec
 
-from quickthorn.bundle.manifest import Manifest, Member, check_member_name, decode_manifest, encode_manifest
+from quickthorn.bundle.forest_manifest import ForestManifest
+from quickthorn.bundle.manifest import Manifest, Member, check_member_name
+from quickthorn.bundle.manifest_json import AnyManifest, decode_manifest, encode_manifest
 from quickthorn.errors import BundleError
 
 MAGIC: Final = b"\x89QTHORN\n"
@@ -61,6 +63,16 @@ class Bundle:
         return self.bundle_id[:16]
 
 
+@dataclass(frozen=True, slots=True)
+class ForestFile:
+    """A forest file whose every byte has been checked; its fields are those of ``Bundle``."""
+
+    manifest: ForestManifest
+    members: Mapping[str, memoryview]
+    forest_id: str
+    size_bytes: int
+
+
 def write_bundle(path: str | os.PathLike[str], manifest: Manifest, members: Mapping[str, bytes | memoryview]) -> str:
     """Write a bundle file and return its bundle id (64 hex characters).
 
@@ -69,11 +81,19 @@ def write_bundle(path: str | os.PathLike[str], manifest: Manifest, members: Mapp
     it, so any failure, a kill included, leaves what was there before. What a reader would refuse is refused before
     anything is written; that and failures of the file system raise BundleError.
     """
-    origin = os.fspath(path)
-    image = _assemble(manifest, members, origin)
-    bundle_id = _read(BytesIO(image), len(image), origin).bundle_id
-    _replace_file(Path(path), image, origin)
-    return bundle_id
+    return _write(path, manifest, members)
+
+
+def write_forest(
+    path: str | os.PathLike[str], manifest: ForestManifest, members: Mapping[str, bytes | memoryview]
+) -> str:
+    """Write a forest file and return its id (64 hex characters), in all else as ``write_bundle`` writes a bundle."""
+    return _write(path, manifest, members)
+
+
+def pack_forest(manifest: ForestManifest, members: Mapping[str, bytes | memoryview]) -> bytes:
+    """The bytes of a forest file."""
+    return _assemble(manifest, members, "forest")
 
 
 def read_bundle(source: str | os.PathLike[str] | bytes) -> Bundle:
@@ -81,8 +101,29 @@ def read_bundle(source: str | os.PathLike[str] | bytes) -> Bundle:
 
     Anything that is not exactly a bundle this release understands raises BundleError saying what and where.
     """
+    return Bundle(*_read_any(source, Manifest, "bundle"))
+
+
+def read_forest(source: str | os.PathLike[str] | bytes) -> ForestFile:
+    """Read a forest file, or the bytes of one, and check every byte of it, as ``read_bundle`` does of a bundle."""
+    return ForestFile(*_read_any(source, ForestManifest, "forest"))
+
+
+def _write(
+    path: str | os.PathLike[str], manifest: Manifest | ForestManifest, members: Mapping[str, bytes | memoryview]
+) -> str:
+    origin = os.fspath(path)
+    image = _assemble(manifest, members, origin)
+    _, _, file_id, _ = _read(BytesIO(image), len(image), type(manifest), origin)
+    _replace_file(Path(path), image, origin)
+    return file_id
+
+
+def _read_any(
+    source: str | os.PathLike[str] | bytes, manifest_type: type[AnyManifest], what: str
+) -> tuple[AnyManifest, Mapping[str, memoryview], str, int]:
     if isinstance(source, bytes):
-        return _read(BytesIO(source), len(source), "bundle")
+        return _read(BytesIO(source), len(source), manifest_type, what)
     origin = os.fspath(source)
     try:
         # Without O_NONBLOCK, opening a FIFO would wait for a writer before its kind could be looked at.
@@ -90,14 +131,17 @@ def read_bundle(source: str | os.PathLike[str] | bytes) -> Bundle:
         with open(descriptor, "rb", buffering=0) as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise BundleError(f"{origin}: expected a bundle file, found something that is not a regular file")
-            return _read(file, status.st_size, origin)
+                raise BundleError(f"{origin}: expected a {what} file, found something that is not a regular file")
+            return _read(file, status.st_size, manifest_type, origin)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise BundleError(f"{origin}: expected a readable bundle file, found: {_reason(error)}") from error
+        raise BundleError(f"{origin}: expected a readable {what} file, found: {_reason(error)}") from error
 
 
-def _read(file: FileIO | BytesIO, size_bytes: int, origin: str) -> Bundle:
-    manifest, bundle_id = _read_header(file, size_bytes, origin)
+def _read(
+    file: FileIO | BytesIO, size_bytes: int, manifest_type: type[AnyManifest], origin: str
+) -> tuple[AnyManifest, Mapping[str, memoryview], str, int]:
+    encoded, file_id = _read_header(file, size_bytes, origin)
+    manifest = decode_manifest(encoded, manifest_type, origin)
     area_bytes = size_bytes - file.tell()
     _check_layout(manifest, area_bytes, origin)
     area = _take(file, area_bytes, origin)
@@ -109,10 +153,11 @@ def _read(file: FileIO | BytesIO, size_bytes: int, origin: str) -> Bundle:
             raise BundleError(f"{origin}: member {member.name}: its bytes do not have the digest the manifest gives")
         _check_zeros(area[end : _aligned(end)], f"after member {member.name}", origin)
         members[member.name] = content
-    return Bundle(manifest, MappingProxyType(members), bundle_id, size_bytes)
+    return manifest, MappingProxyType(members), file_id, size_bytes
 
 
-def _read_header(file: FileIO | BytesIO, size_bytes: int, origin: str) -> tuple[Manifest, str]:
+def _read_header(file: FileIO | BytesIO, size_bytes: int, origin: str) -> tuple[memoryview, str]:
+    """The manifest's bytes, and the digest that stands for the whole file."""
     if size_bytes > FILE_LIMIT_BYTES:
         raise BundleError(f"{origin}: expected at most {FILE_LIMIT_BYTES} bytes, found {size_bytes}")
     if size_bytes < _PRELUDE_BYTES:
@@ -143,10 +188,10 @@ def _read_header(file: FileIO | BytesIO, size_bytes: int, origin: str) -> tuple[
     if digest.digest() != prelude[_PRELUDE.size :]:
         raise BundleError(f"{origin}: header: its bytes do not have the digest the header gives")
     _check_zeros(rest[manifest_bytes:], "after the manifest", origin)
-    return decode_manifest(rest[:manifest_bytes], origin), digest.hexdigest()
+    return rest[:manifest_bytes], digest.hexdigest()
 
 
-def _check_layout(manifest: Manifest, area_bytes: int, origin: str) -> None:
+def _check_layout(manifest: Manifest | ForestManifest, area_bytes: int, origin: str) -> None:
     """The members lie in order of name, end to end, and fill the area: no gap, no overlap, nothing unlisted."""
     if len(manifest.members) > MEMBER_LIMIT:
         raise BundleError(f"{origin}: expected at most {MEMBER_LIMIT} members, found {len(manifest.members)}")
@@ -179,7 +224,7 @@ def _check_layout(manifest: Manifest, area_bytes: int, origin: str) -> None:
         )
 
 
-def _assemble(manifest: Manifest, members: Mapping[str, bytes | memoryview], origin: str) -> bytes:
+def _assemble(manifest: Manifest | ForestManifest, members: Mapping[str, bytes | memoryview], origin: str) -> bytes:
     area: list[bytes | memoryview] = []
     listed: list[Member] = []
     offset = 0
@@ -220,7 +265,7 @@ def _replace_file(path: Path, image: bytes, origin: str) -> None:
             raise
         _sync_directory(path.parent)
     except (OSError, ValueError) as error:
-        raise BundleError(f"{origin}: expected to write the bundle, found: {_reason(error)}") from error
+        raise BundleError(f"{origin}: expected to write the file, found: {_reason(error)}") from error
 
 
 def _sync_directory(directory: Path) -> None:

@@ -15,12 +15,11 @@ from msgspec import Meta
 
 from quickthorn.calibration.link import Link
 from quickthorn.decision.outcome import Outcome
-from quickthorn.errors import BundleError
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """The manifest format this release writes and reads."""
 
-ABI_VERSION: Final = 1
+ABI_VERSION: Final = 2
 """The version of the C structure in a bundle's libraries through which the engine calls them."""
 
 POLICY: Final = "policy.toml"
@@ -35,30 +34,30 @@ _NAME_LIMIT: Final = 128
 Kind: TypeAlias = Literal["id", "event_time", "entity", "money", "number", "category", "text", "boolean"]
 Source: TypeAlias = Literal["xgboost", "lightgbm", "catboost", "sklearn"]
 
-_Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
-_Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
-_Positive: TypeAlias = Annotated[int, Meta(ge=1, le=2**62)]
-_Digest: TypeAlias = Annotated[str, Meta(min_length=64, max_length=64, pattern="^[0-9a-f]*$")]
+Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
+Positive: TypeAlias = Annotated[int, Meta(ge=1, le=2**62)]
+Digest: TypeAlias = Annotated[str, Meta(min_length=64, max_length=64, pattern="^[0-9a-f]*$")]
 
 
-class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Immutable, and strict about what it is decoded from."""
 
 
-class SchemaField(_Record, frozen=True, kw_only=True):
+class SchemaField(Record, frozen=True, kw_only=True):
     """One field of the event, in declaration order.
 
     ``scale``, ``minor_units`` and ``signed`` belong to money alone, ``values`` and ``closed`` to categories alone;
     elsewhere they keep these defaults. ``scale`` is required for money: the decimal digits of its minor unit.
     """
 
-    name: _Text
+    name: Text
     kind: Kind
     required: bool
     scale: Annotated[int, Meta(ge=0, le=18)] | None = None
     minor_units: bool = False
     signed: bool = False
-    values: tuple[_Text, ...] = ()
+    values: tuple[Text, ...] = ()
     closed: bool = False
 
     def __post_init__(self) -> None:
@@ -71,10 +70,10 @@ class SchemaField(_Record, frozen=True, kw_only=True):
             raise ValueError(f"{self.kind} field {self.name!r}: expected no category options, found some")
         if self.closed and not self.values:
             raise ValueError(f"category field {self.name!r}: expected values to be closed over, found none")
-        _refuse_twice(self.values, f"category field {self.name!r}: value")
+        refuse_twice(self.values, f"category field {self.name!r}: value")
 
 
-class GroupSummary(_Record, frozen=True, kw_only=True):
+class GroupSummary(Record, frozen=True, kw_only=True):
     """The windowed aggregates kept by one entity field.
 
     ``entity``      the entity field
@@ -83,13 +82,13 @@ class GroupSummary(_Record, frozen=True, kw_only=True):
     ``horizon_us``  the longest delay + window in microseconds: older rows have left every window
     """
 
-    entity: _Text
-    columns: tuple[_Text, ...]
-    aggregates: _Positive
-    horizon_us: _Positive
+    entity: Text
+    columns: tuple[Text, ...]
+    aggregates: Positive
+    horizon_us: Positive
 
 
-class ForestSummary(_Record, frozen=True, kw_only=True):
+class ForestSummary(Record, frozen=True, kw_only=True):
     """The trained model: the library it came from, its size, and how a margin becomes a score.
 
     ``source_version``  the version the model names, None where it names none
@@ -97,18 +96,14 @@ class ForestSummary(_Record, frozen=True, kw_only=True):
     """
 
     source: Source
-    source_version: _Text | None
-    trees: _Positive
-    leaves: _Positive
+    source_version: Text | None
+    trees: Positive
+    leaves: Positive
     link: Link
     link_scale: Annotated[float, Meta(gt=0.0)] = 1.0
 
-    def __post_init__(self) -> None:
-        if not self.link.native:
-            raise ValueError(f"link: expected one that the engine evaluates, found {self.link.value!r}")
 
-
-class PolicySummary(_Record, frozen=True, kw_only=True):
+class PolicySummary(Record, frozen=True, kw_only=True):
     """The policy as the engine applies it; the member ``policy.toml`` is the same as a policy file."""
 
     review: float
@@ -120,42 +115,56 @@ class PolicySummary(_Record, frozen=True, kw_only=True):
             raise ValueError(f"expected review at most decline, found {self.review!r} and {self.decline!r}")
 
 
-class GoldenShapes(_Record, frozen=True, kw_only=True):
-    """Shapes of the golden arrays: features (rows, features), margins and scores (rows,), leaves (rows, trees)."""
+class GoldenShapes(Record, frozen=True, kw_only=True):
+    """Shapes of the golden arrays: features (rows, features), leaves (rows, trees), margins and scores (rows,).
 
-    rows: _Positive
-    features: _Positive
-    trees: _Positive
+    With several outputs, margins and scores are (rows, outputs).
+    """
+
+    rows: Positive
+    features: Positive
+    trees: Positive
+    outputs: Positive = 1
+
+    def expected_members(self) -> dict[str, int | None]:
+        """The members that hold the arrays, with their sizes in bytes."""
+        return {
+            GOLDEN_FEATURES: 8 * self.rows * self.features,
+            GOLDEN_MARGINS: 8 * self.rows * self.outputs,
+            GOLDEN_SCORES: 8 * self.rows * self.outputs,
+            GOLDEN_LEAVES: 4 * self.rows * self.trees,
+        }
 
 
-class ToolVersions(_Record, frozen=True, kw_only=True):
-    """What built the bundle. ``treelite`` is None where no forest was imported.
+class ToolVersions(Record, frozen=True, kw_only=True):
+    """What built the file. ``treelite`` is None where no forest was imported, ``numba`` and ``llvmlite`` are where no
+    features were lowered.
 
     ``compiler``  the compiler's own version line
     ``flags``     the arguments it was given that do not name files; those of each target in the targets' order
     """
 
-    numpy: _Text
-    numba: _Text
-    llvmlite: _Text
-    treelite: _Text | None
-    compiler: _Text
-    flags: tuple[_Text, ...]
+    numpy: Text
+    numba: Text | None
+    llvmlite: Text | None
+    treelite: Text | None
+    compiler: Text
+    flags: tuple[Text, ...]
 
 
-class Member(_Record, frozen=True, kw_only=True):
+class Member(Record, frozen=True, kw_only=True):
     """One member: its bytes start ``offset`` after the start of the member area and have this SHA-256, in hex."""
 
     name: str
-    offset: _Count
-    size: _Positive
-    sha256: _Digest
+    offset: Count
+    size: Positive
+    sha256: Digest
 
     def __post_init__(self) -> None:
         check_member_name(self.name)
 
 
-class Manifest(_Record, frozen=True, kw_only=True):
+class Manifest(Record, frozen=True, kw_only=True):
     """Everything a bundle says about itself. ``members`` is filled in by ``write_bundle``.
 
     ``quickthorn``      the version of this package that built the bundle
@@ -172,17 +181,18 @@ class Manifest(_Record, frozen=True, kw_only=True):
     ``golden``          present exactly where there is a forest: a forest that cannot be proven is not loaded
     """
 
+    kind: Literal["bundle"] = "bundle"
     format_version: int = FORMAT_VERSION
     abi_version: int = ABI_VERSION
-    quickthorn: _Text
-    targets: Annotated[tuple[_Text, ...], Meta(min_length=1)]
-    event: _Text
+    quickthorn: Text
+    targets: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    event: Text
     schema: tuple[SchemaField, ...]
-    features: Annotated[tuple[_Text, ...], Meta(min_length=1)]
+    features: Annotated[tuple[Text, ...], Meta(min_length=1)]
     groups: tuple[GroupSummary, ...]
-    lateness_us: _Count
-    remembered_ids: _Count
-    row_limit: _Positive
+    lateness_us: Count
+    remembered_ids: Count
+    row_limit: Positive
     forest: ForestSummary | None
     policy: PolicySummary | None
     golden: GoldenShapes | None
@@ -191,11 +201,9 @@ class Manifest(_Record, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_schema(self.schema)
-        _refuse_twice(self.features, "feature")
-        _refuse_twice(self.targets, "target")
-        for target in self.targets:
-            check_member_name(library_member(target))
-        _refuse_twice((group.entity for group in self.groups), "group")
+        refuse_twice(self.features, "feature")
+        check_targets(self.targets)
+        refuse_twice((group.entity for group in self.groups), "group")
         kinds = {field.name: field.kind for field in self.schema}
         for group in self.groups:
             if kinds.get(group.entity) != "entity":
@@ -215,6 +223,10 @@ class Manifest(_Record, frozen=True, kw_only=True):
             raise ValueError(f"golden.features: expected {len(self.features)} features, found {golden.features}")
         if golden.trees != forest.trees:
             raise ValueError(f"golden.trees: expected {forest.trees} trees, found {golden.trees}")
+        if golden.outputs != 1:
+            raise ValueError(f"golden.outputs: expected 1 output to decide by, found {golden.outputs}")
+        if not forest.link.decides:
+            raise ValueError(f"forest.link: expected one that a decision can be made from, found {forest.link.value!r}")
 
     def expected_members(self) -> dict[str, int | None]:
         """The members this manifest calls for, with their exact sizes in bytes where the manifest fixes them."""
@@ -222,52 +234,20 @@ class Manifest(_Record, frozen=True, kw_only=True):
         if self.policy is not None:
             expected[POLICY] = None
         if self.golden is not None:
-            expected[GOLDEN_FEATURES] = 8 * self.golden.rows * self.golden.features
-            expected[GOLDEN_MARGINS] = 8 * self.golden.rows
-            expected[GOLDEN_SCORES] = 8 * self.golden.rows
-            expected[GOLDEN_LEAVES] = 4 * self.golden.rows * self.golden.trees
+            expected |= self.golden.expected_members()
         return expected
-
-
-class _Versions(msgspec.Struct, frozen=True):
-    """The two fields every manifest of every format has; the rest is not looked at."""
-
-    format_version: int
-    abi_version: int
-
-
-_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
-_DECODER: Final = msgspec.json.Decoder(Manifest)
-_VERSIONS_DECODER: Final = msgspec.json.Decoder(_Versions)
-
-
-def encode_manifest(manifest: Manifest, origin: str) -> bytes:
-    """The manifest's one JSON spelling; BundleError, opened by ``origin``, where it is not a valid manifest."""
-    try:
-        encoded = _ENCODER.encode(manifest)
-    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
-        raise BundleError(f"{origin}: manifest: {error}") from error
-    # A whole number given for a float field would be spelled 1 at first and 1.0 once read: the decoded record decides.
-    return _ENCODER.encode(decode_manifest(encoded, origin))
-
-
-def decode_manifest(encoded: bytes | bytearray | memoryview, origin: str) -> Manifest:
-    """The manifest in these bytes; BundleError, opened by ``origin``, names the path of what does not fit.
-
-    A manifest of another format or ABI version is refused by that version, before its other fields are judged.
-    """
-    try:
-        versions = _VERSIONS_DECODER.decode(encoded)
-        _check_version("format", versions.format_version, FORMAT_VERSION, origin)
-        _check_version("ABI", versions.abi_version, ABI_VERSION, origin)
-        return _DECODER.decode(encoded)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleError(f"{origin}: manifest: {error}") from error
 
 
 def library_member(target: str) -> str:
     """The member that holds the shared library for a CPU level."""
     return f"library/{target}.so"
+
+
+def check_targets(targets: tuple[str, ...]) -> None:
+    """Raise ValueError unless each target is named once and can be part of a member's name."""
+    refuse_twice(targets, "target")
+    for target in targets:
+        check_member_name(library_member(target))
 
 
 def check_member_name(name: str) -> None:
@@ -280,18 +260,8 @@ def check_member_name(name: str) -> None:
         raise ValueError(f'member name: expected a relative path without empty, "." or ".." parts, found {name!r}')
 
 
-def _check_version(what: str, found: int, expected: int, origin: str) -> None:
-    if found > expected:
-        raise BundleError(
-            f"{origin}: manifest: expected {what} version {expected}, found version {found}: "
-            "the bundle was built by a newer quickthorn than this one"
-        )
-    if found < expected:
-        raise BundleError(f"{origin}: manifest: expected {what} version {expected}, found version {found}")
-
-
 def _check_schema(schema: tuple[SchemaField, ...]) -> None:
-    _refuse_twice((field.name for field in schema), "schema: field")
+    refuse_twice((field.name for field in schema), "schema: field")
     for kind in ("id", "event_time"):
         found = [field for field in schema if field.kind == kind]
         if len(found) != 1 or not found[0].required:
@@ -299,7 +269,8 @@ def _check_schema(schema: tuple[SchemaField, ...]) -> None:
             raise ValueError(f"schema: expected exactly one required {kind} field, found {names}")
 
 
-def _refuse_twice(names: Iterable[str], what: str) -> None:
+def refuse_twice(names: Iterable[str], what: str) -> None:
+    """Raise ValueError, opened by ``what``, where a name occurs twice."""
     seen: set[str] = set()
     for name in names:
         if name in seen:

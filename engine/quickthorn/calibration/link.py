@@ -13,7 +13,7 @@ from quickthorn.errors import ModelError
 
 
 class Link(Enum):
-    """How a margin becomes a score; `code` is the number a bundle's library carries for it."""
+    """How a margin becomes a score, by the name a manifest has for it."""
 
     IDENTITY = "identity"
     SIGMOID = "sigmoid"
@@ -22,16 +22,6 @@ class Link(Enum):
     SOFTMAX = "softmax"
     SIGNED_SQUARE = "signed_square"
     LOG1P_EXP = "log1p_exp"
-
-    @property
-    def code(self) -> int:
-        """The number that stands for this link in native code: identity 0, sigmoid 1, exp 2.
-
-        Raises ModelError for the other links, which native code does not evaluate.
-        """
-        if not self.native:
-            raise ModelError(f"the link {self.value!r} makes no score that a decision can be made from")
-        return _CODES[self]
 
     def score(self, margin: float, scale: float = 1.0) -> float:
         """The score of a margin, both float64; `scale` multiplies the margin inside the sigmoid and is 1 elsewhere.
@@ -63,14 +53,16 @@ class Link(Enum):
         if self is Link.SOFTMAX:
             largest = max(margins)
             powers = [_exp(margin - largest) for margin in margins]
-            total = sum(powers)
+            total = 0.0
+            for power in powers:  # in order: Python's own sum is compensated since 3.12
+                total += power
             return [power / total for power in powers]
         return [self.score(margin, scale) for margin in margins]
 
     @property
-    def native(self) -> bool:
-        """Whether native code evaluates this link."""
-        return self in _CODES
+    def decides(self) -> bool:
+        """Whether it makes scores that a policy's thresholds can judge."""
+        return self in (Link.IDENTITY, Link.SIGMOID, Link.EXP)
 
     @classmethod
     def named(cls, name: str) -> Link:
@@ -80,9 +72,6 @@ class Link(Enum):
         except ValueError:
             known = ", ".join(link.value for link in cls)
             raise ModelError(f"link: expected one of {known}, got {name!r}") from None
-
-
-_CODES = {Link.IDENTITY: 0, Link.SIGMOID: 1, Link.EXP: 2}
 
 
 def _exp(value: float) -> float:

@@ -10,35 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quickthorn.bundle import (
-    ForestSummary,
     GoldenShapes,
     GroupSummary,
     Manifest,
     PolicySummary,
     SchemaField,
-    ToolVersions,
     write_bundle,
 )
-from quickthorn.bundle.manifest import (
-    GOLDEN_FEATURES,
-    GOLDEN_LEAVES,
-    GOLDEN_MARGINS,
-    GOLDEN_SCORES,
-    POLICY,
-    library_member,
-)
+from quickthorn.bundle.manifest import POLICY, library_member
 from quickthorn.compiling.library import link_libraries
-from quickthorn.compiling.toolchain import (
-    COMPILE_FLAGS,
-    LINK_FLAGS,
-    Compiler,
-    check_targets,
-    find_compiler,
-    target_flags,
-)
+from quickthorn.compiling.provenance import forest_summary, tool_versions
+from quickthorn.compiling.toolchain import Compiler, check_targets, find_compiler
 from quickthorn.decision import Policy
 from quickthorn.errors import FeatureError, ModelError, PolicyError
-from quickthorn.event import Field, Money
+from quickthorn.event import Category, Field, Money
 from quickthorn.features import FeatureSet
 from quickthorn.features.plan import Plan, plan
 from quickthorn.native import _native
@@ -122,15 +107,21 @@ def _forest(features: FeatureSet, model: object, policy: str | os.PathLike[str] 
     from quickthorn.forest.importing import load_model
 
     read = policy if isinstance(policy, Policy) else Policy.from_toml(policy)
-    loaded = load_model(model).with_features(features.names)
+    loaded = load_model(model).with_features(features.names).with_categories(_category_values(features))
     loaded.ensemble.require_single_output()
-    if not loaded.ensemble.link.native:
+    if not loaded.ensemble.link.decides:
         raise ModelError(
             f"model: expected scores that a threshold can judge, found the link {loaded.ensemble.link.value!r} of the "
             f"objective {loaded.ensemble.objective!r}"
         )
     read.check(loaded.ensemble.link)
     return _Forest(loaded, read, read.as_toml().encode(), golden_vectors(loaded))
+
+
+def _category_values(features: FeatureSet) -> dict[int, tuple[str, ...]]:
+    """The values of every feature that is a Category field by itself, whose places in them it arrives as."""
+    expressions = ((place, features.expression(name)) for place, name in enumerate(features.names))
+    return {place: field.values for place, field in expressions if isinstance(field, Category)}
 
 
 def _assemble(
@@ -146,10 +137,7 @@ def _assemble(
     members = {library_member(target): image for target, image in libraries.items()}
     if forest:
         members[POLICY] = forest.policy_text
-        members[GOLDEN_FEATURES] = forest.golden.vectors.tobytes()
-        members[GOLDEN_MARGINS] = forest.golden.margins.tobytes()
-        members[GOLDEN_SCORES] = forest.golden.scores.tobytes()
-        members[GOLDEN_LEAVES] = forest.golden.leaves.tobytes()
+        members |= forest.golden.members
     manifest = Manifest(
         quickthorn=metadata.version("quickthorn"),
         targets=targets,
@@ -168,14 +156,14 @@ def _assemble(
         lateness_us=features.lateness_us,
         remembered_ids=features.remembered_ids,
         row_limit=features.row_limit,
-        forest=_forest_summary(forest.model) if forest else None,
+        forest=forest_summary(forest.model.ensemble) if forest else None,
         policy=PolicySummary(
             review=forest.policy.review, decline=forest.policy.decline, fallback=forest.policy.fallback
         )
         if forest
         else None,
         golden=GoldenShapes(rows=len(forest.golden.vectors), features=len(features), trees=trees) if forest else None,
-        tools=_tools(compiler, targets, with_forest=forest is not None),
+        tools=tool_versions(compiler, targets, with_features=True, with_forest=forest is not None),
     )
     return manifest, members
 
@@ -190,27 +178,4 @@ def _schema_field(field: Field) -> SchemaField:
         signed=field.signed,
         values=field.values,
         closed=field.closed,
-    )
-
-
-def _forest_summary(model: LoadedModel) -> ForestSummary:
-    ensemble = model.ensemble
-    return ForestSummary(
-        source=ensemble.source,
-        source_version=ensemble.source_version,
-        trees=ensemble.tree_count,
-        leaves=len(ensemble.leaf_value),
-        link=ensemble.link,
-        link_scale=ensemble.link_scale,
-    )
-
-
-def _tools(compiler: Compiler, targets: tuple[str, ...], *, with_forest: bool) -> ToolVersions:
-    return ToolVersions(
-        numpy=metadata.version("numpy"),
-        numba=metadata.version("numba"),
-        llvmlite=metadata.version("llvmlite"),
-        treelite=metadata.version("treelite") if with_forest else None,
-        compiler=compiler.version,
-        flags=(*COMPILE_FLAGS, *(flag for target in targets for flag in target_flags(target)), *LINK_FLAGS),
     )

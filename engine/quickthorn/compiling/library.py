@@ -1,4 +1,4 @@
-"""The bundle's shared library: lowered feature kernels and the emitted forest behind one entry of the C ABI."""
+"""The shared library: lowered feature kernels, the emitted forest, or both, behind one entry of the C ABI."""
 
 from __future__ import annotations
 
@@ -28,15 +28,32 @@ extern "C" {{
 namespace {{
 {columns}
 {groups}
+{forest}
 }}  // namespace
 
 extern "C" [[gnu::visibility("default")]] const quickthorn_library quickthorn_library_entry;
 const quickthorn_library quickthorn_library_entry = {{
     QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library),
-    {slots}u, {group_count}u, {values}u, {features}u, {trees}u, 0u,
-    {group_table}, quickthorn_derive, {margin}, {leaves},
+    {slots}u, {group_count}u, {values}u, {feature_count}u,
+    {group_table}, {derive}, {forest_entry},
 }};
 """
+
+_FOREST = """\
+const quickthorn_forest forest = {{
+    {features}u, {trees}u, {outputs}u, 0u,
+    quickthorn_forest_margin, quickthorn_forest_margins, quickthorn_forest_margins_f32,
+    quickthorn_forest_leaves, quickthorn_forest_batch, quickthorn_forest_batch_f32,
+}};"""
+
+_FOREST_DECLARATIONS = (
+    "double quickthorn_forest_margin(const double*);",
+    "void quickthorn_forest_margins(const double*, double*);",
+    "void quickthorn_forest_margins_f32(const float*, double*);",
+    "void quickthorn_forest_leaves(const double*, int32_t*);",
+    "void quickthorn_forest_batch(const double*, ptrdiff_t, ptrdiff_t, uint64_t, double*);",
+    "void quickthorn_forest_batch_f32(const float*, ptrdiff_t, ptrdiff_t, uint64_t, double*);",
+)
 
 _DECLARATIONS = {
     "read": "void {symbol}(void*, const void*, int64_t, int64_t, int64_t, int64_t, int64_t, "
@@ -55,29 +72,34 @@ def include_directory() -> Path:
 
 
 def link_libraries(
-    compiler: Compiler, targets: tuple[str, ...], features: LoweredFeatures, forest: Ensemble | None
+    compiler: Compiler, targets: tuple[str, ...], features: LoweredFeatures | None, forest: Ensemble | None
 ) -> dict[str, bytes]:
-    """The shared library for every CPU level, as ELF images; the same inputs give the same bytes."""
+    """The shared library for every CPU level, as ELF images; the same inputs give the same bytes.
+
+    It holds features, a forest, or both.
+    """
     vectors = dict.fromkeys(target_vectors(target) for target in targets)
     emitted = {kind: emit_fastest(forest, kind) for kind in vectors} if forest is not None else {}
-    trees = forest.tree_count if forest is not None else 0
+    entry = entry_source(features, forest)
     # As many at once as there are processors: each is a process of its own, and this one only waits.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         images = pool.map(
-            lambda target: _link_library(compiler, target, features, emitted.get(target_vectors(target)), trees),
+            lambda target: _link_library(compiler, target, entry, features, emitted.get(target_vectors(target))),
             targets,
         )
         return dict(zip(targets, images, strict=True))
 
 
 def _link_library(
-    compiler: Compiler, target: str, features: LoweredFeatures, forest: ForestSource | None, trees: int
+    compiler: Compiler, target: str, entry: str, features: LoweredFeatures | None, forest: ForestSource | None
 ) -> bytes:
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
         directory = Path(scratch)
-        (directory / "features.o").write_bytes(features.object_bytes)
-        (directory / "entry.cpp").write_text(entry_source(features, trees), encoding="utf-8")
-        sources = ["entry.cpp"]
+        (directory / "entry.cpp").write_text(entry, encoding="utf-8")
+        sources, objects = ["entry.cpp"], []
+        if features is not None:
+            (directory / "features.o").write_bytes(features.object_bytes)
+            objects.append("features.o")
         if forest is not None:
             (directory / "forest.cpp").write_text(forest.cpp, encoding="utf-8")
             (directory / "tables.bin").write_bytes(forest.tables)
@@ -86,23 +108,23 @@ def _link_library(
         flags = [*COMPILE_FLAGS, *target_flags(target)]
         for source in sources:
             compiler.run([*flags, "-I", str(include_directory()), "-c", source, "-o", f"{source}.o"], directory)
-        objects = [f"{source}.o" for source in sources]
-        compiler.run([*LINK_FLAGS, *objects, "features.o", "-lm", "-o", "library.so"], directory)
+        objects = [*(f"{source}.o" for source in sources), *objects]
+        compiler.run([*LINK_FLAGS, *objects, "-lm", "-o", "library.so"], directory)
         return (directory / "library.so").read_bytes()
 
 
-def entry_source(features: LoweredFeatures, trees: int) -> str:
+def entry_source(features: LoweredFeatures | None, forest: Ensemble | None) -> str:
     """The C++ text of the library's entry: one constant structure that names everything else."""
-    groups = features.groups
+    groups = features.groups if features is not None else ()
     declared = [
         _DECLARATIONS[role].format(symbol=symbol)
         for group in groups
         for role, symbol in (("read", group.read), ("absorb", group.absorb), ("release", group.release))
     ]
-    declared.append("void quickthorn_derive(const quickthorn_slot*, const double*, double*);")
-    if trees:
-        declared.append("double quickthorn_forest_margin(const double*);")
-        declared.append("void quickthorn_forest_leaves(const double*, int32_t*);")
+    if features is not None:
+        declared.append("void quickthorn_derive(const quickthorn_slot*, const double*, double*);")
+    if forest is not None:
+        declared += _FOREST_DECLARATIONS
     columns = [
         f"const uint32_t columns_{index}[] = {{{', '.join(f'{slot}u' for slot in group.column_slots)}}};"
         for index, group in enumerate(groups)
@@ -113,15 +135,19 @@ def entry_source(features: LoweredFeatures, trees: int) -> str:
         declarations="\n".join(declared),
         columns="\n".join(columns),
         groups=f"const quickthorn_group groups[] = {{\n{rows}\n}};" if groups else "",
-        slots=features.slot_count,
+        forest=_forest_structure(forest) if forest is not None else "",
+        slots=features.slot_count if features is not None else 0,
         group_count=len(groups),
-        values=features.value_count,
-        features=features.feature_count,
-        trees=trees,
+        values=features.value_count if features is not None else 0,
+        feature_count=features.feature_count if features is not None else forest.feature_count if forest else 0,
         group_table="groups" if groups else "nullptr",
-        margin="quickthorn_forest_margin" if trees else "nullptr",
-        leaves="quickthorn_forest_leaves" if trees else "nullptr",
+        derive="quickthorn_derive" if features is not None else "nullptr",
+        forest_entry="&forest" if forest is not None else "nullptr",
     )
+
+
+def _forest_structure(forest: Ensemble) -> str:
+    return _FOREST.format(features=forest.feature_count, trees=forest.tree_count, outputs=forest.output_count)
 
 
 def _group_row(index: int, group: GroupLayout) -> str:

@@ -169,14 +169,24 @@ class Ensemble:
     link_scale: float
     """Multiplies the margin inside the sigmoid; 1 for other links"""
     whole_categories: bool = False
-    category_dictionary: tuple[tuple[str | int, ...] | None, ...] | None = None
+    category_dictionary: tuple[tuple[str | float, ...] | None, ...] | None = None
     """Per feature, the categories the model was trained on, in the order of their codes 0, 1, 2…, None for a numeric
-    feature; None where the model keeps no dictionary. Rows hold codes: nothing here applies it"""
+    feature; None where the model keeps no dictionary, or every category is its own code. Rows hold codes: nothing here
+    applies it"""
 
     @property
     def tree_count(self) -> int:
         """How many trees the forest has."""
         return len(self.roots)
+
+    @property
+    def unknown_category(self) -> Literal["missing", "refused"]:
+        """What the source library does with a category that is not in its dictionary.
+
+        XGBoost refuses it (3.2 misses some, and takes them for the next category in order of text); the others take it
+        for a missing value.
+        """
+        return "refused" if self.source == "xgboost" else "missing"
 
     @property
     def vector_leaves(self) -> bool:
@@ -190,7 +200,7 @@ class Ensemble:
                 f"the model has {self.output_count} outputs (objective {self.objective!r}); a decision needs a model "
                 "with one, such as a binary classifier"
             )
-        if not self.link.native:
+        if not self.link.decides:
             raise ModelError(
                 f"the objective {self.objective!r} has the link {self.link.value!r}, which makes no score that a "
                 "decision can be made from"
@@ -205,7 +215,7 @@ class Ensemble:
         columns = self.feature_columns(names)
         dictionary = self.category_dictionary
         if dictionary is not None:
-            moved: list[tuple[str | int, ...] | None] = [None] * len(names)
+            moved: list[tuple[str | float, ...] | None] = [None] * len(names)
             for column, levels in zip(columns, dictionary, strict=True):
                 moved[column] = levels
             dictionary = tuple(moved)

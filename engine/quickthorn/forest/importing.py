@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from quickthorn.errors import ModelError
 from quickthorn.forest import catboost_model, lightgbm_model, sklearn_model, xgboost_model
+from quickthorn.forest.categories import recoded, to_own_codes
 from quickthorn.forest.ensemble import Ensemble
 
 # XGBoost's old binary format has no mark of its own at the start: numbers in 136 bytes, then the objective's name.
@@ -40,17 +41,46 @@ class SourceModel(Protocol):
 class LoadedModel:
     """A forest and the library that trained it, for golden vectors.
 
-    `columns` (int64 [f]) says where each of the model's features stands in a row of `ensemble.feature_count` values.
+    `columns` (int64 [f]) says where each of the model's features stands in a row of `ensemble.feature_count` values,
+    and `own_codes[place]` which codes of the source library the categories at a place of the row stand for.
     """
 
     ensemble: Ensemble
     source: SourceModel
     columns: npt.NDArray[np.int64]
+    own_codes: Mapping[int, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     def with_features(self, names: Sequence[str]) -> LoadedModel:
         """The same model reading rows of these features, in this order; raises as Ensemble.with_features does."""
         columns = self.ensemble.feature_columns(names)
         return replace(self, ensemble=self.ensemble.with_features(names), columns=columns[self.columns])
+
+    def with_categories(self, values: Mapping[int, Sequence[str]]) -> LoadedModel:
+        """The same model reading categories as their places in these lists, by the place of the feature in a row.
+
+        Raises ModelError for a feature whose dictionary is left without values, for one that compares its codes, and
+        for a value that the source library would refuse.
+        """
+        ensemble = self.ensemble
+        own_codes = {}
+        for place, levels in enumerate(ensemble.category_dictionary or ()):
+            if levels is None:
+                continue
+            name = ensemble.feature_names[place] if ensemble.feature_names else str(place)
+            if place not in values:
+                raise ModelError(
+                    f"model: feature {name!r} was trained on categories such as {levels[0]!r}, which are not their own "
+                    "codes; expected a Category field whose values they are"
+                )
+            code_of = {level: float(code) for code, level in enumerate(levels)}
+            unknown = [value for value in values[place] if value not in code_of]
+            if unknown and ensemble.unknown_category == "refused":
+                raise ModelError(
+                    f"model: feature {name!r}: expected values that the model was trained on, found {unknown[0]!r}, "
+                    f"which {ensemble.source} refuses"
+                )
+            own_codes[place] = np.array([code_of.get(value, np.nan) for value in values[place]], np.float64)
+        return replace(self, ensemble=recoded(ensemble, own_codes), own_codes=own_codes) if own_codes else self
 
     def source_margins(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The source library's margins for rows float64 [n, ensemble.feature_count], NaN = missing.
@@ -71,6 +101,11 @@ class LoadedModel:
         rows = np.asarray(rows, dtype=np.float64)
         if rows.ndim != 2 or rows.shape[1] != self.ensemble.feature_count:
             raise ModelError(f"rows: expected [n, {self.ensemble.feature_count}] values, got {list(rows.shape)}")
+        if self.own_codes:
+            rows = rows.copy()
+            truncate = self.ensemble.negative_fractions_truncate
+            for place, own in self.own_codes.items():
+                rows[:, place] = to_own_codes(rows[:, place], own, negative_fractions_truncate=truncate)
         return np.ascontiguousarray(rows[:, self.columns])
 
 
@@ -83,9 +118,9 @@ def load_model(source: object, *, category_codes: bool = False) -> LoadedModel:
     library's own predict uses: all trees of a file or an XGBoost Booster, and those up to the best iteration of a
     wrapper or a LightGBM Booster stopped early.
 
-    A model trained on a data frame's categories that are not their own codes is refused, because its dictionary is not
-    applied; `category_codes=True` declares that rows hold the codes already. Where the model keeps the dictionary
-    feature by feature (XGBoost), it is `ensemble.category_dictionary`.
+    Rows hold the codes of categories. Where a model was trained on a data frame's categories that are not their own
+    codes, `ensemble.category_dictionary` says which code stands for which (XGBoost, LightGBM); with `category_codes`
+    it is left out, which declares that rows come with codes.
 
     Raises ModelError when the model cannot be read, or holds something that cannot be honoured exactly, and
     MissingExtraError when a library is not installed.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from quickthorn.errors import ModelError
 from quickthorn.extras import require
+from quickthorn.forest.categories import Levels, dictionary_of
 from quickthorn.forest.ensemble import Ensemble, LinearLeaves, Missing
 from quickthorn.forest.lightgbm_text import LightGBMText, LightGBMTree, parse
 from quickthorn.forest.structure import FlatTrees, flatten_trees
@@ -33,7 +34,11 @@ def read_file(data: bytes, where: str, *, category_codes: bool) -> tuple[Ensembl
     booster = _load(model, where)
     if model.linear:
         # LightGBM reads these decimals in a way of its own; what it made of them is what it writes again.
-        model = replace(parse(booster.model_to_string(), where), pandas_categories=model.pandas_categories)
+        model = replace(
+            parse(booster.model_to_string(), where),
+            pandas_categories=model.pandas_categories,
+            categorical_features=model.categorical_features,
+        )
     return _read(model, booster, where, category_codes)
 
 
@@ -60,8 +65,9 @@ def read_booster(booster: Any, where: str, *, category_codes: bool) -> tuple[Ens
 
 
 def _read(model: LightGBMText, booster: Any, where: str, category_codes: bool) -> tuple[Ensemble, LightGBMSource]:
-    _refuse_dictionary(model, where, category_codes)
-    ensemble = _ensemble(model, where)
+    ensemble = replace(
+        _ensemble(model, where), category_dictionary=None if category_codes else _dictionary(model, where)
+    )
     return ensemble, LightGBMSource(booster, ensemble)
 
 
@@ -75,14 +81,25 @@ def _load(model: LightGBMText, where: str) -> Any:
         raise ModelError(f"{where}: LightGBM refuses the model: {error}") from None
 
 
-def _refuse_dictionary(model: LightGBMText, where: str, category_codes: bool) -> None:
-    """A dictionary maps categories to codes; without it only a category that is its own code scores as trained."""
-    for levels in model.pandas_categories:
-        if not category_codes and levels != tuple(range(len(levels))):
-            raise ModelError(
-                f"{where}: a feature was trained on categories such as {levels[0]!r}, which are not their own "
-                "codes; encode them as 0, 1, 2… before training, or pass category_codes=True to score codes"
-            )
+def _dictionary(model: LightGBMText, where: str) -> tuple[Levels | None, ...] | None:
+    """The data frame's categories by feature; the text lists them without saying whose they are.
+
+    They belong to the categorical features, in order, where there are as many of both.
+    """
+    listed = dictionary_of(model.pandas_categories, where)
+    if listed is None:
+        return None
+    features = model.categorical_features
+    if features is None or len(features) != len(listed):
+        of = "an unknown number of" if features is None else str(len(features))
+        raise ModelError(
+            f"{where}: the model has the categories of {len(listed)} columns of a data frame and {of} categorical "
+            "features, so whose they are is not known; pass category_codes=True to score codes"
+        )
+    levels: list[Levels | None] = [None] * model.feature_count
+    for feature, found in zip(features, listed, strict=True):
+        levels[feature] = found
+    return tuple(levels)
 
 
 def _ensemble(model: LightGBMText, where: str) -> Ensemble:

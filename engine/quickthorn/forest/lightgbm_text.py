@@ -74,6 +74,9 @@ class LightGBMText:
     feature_count: int
     feature_names: tuple[str, ...]
     pandas_categories: tuple[tuple[Any, ...], ...]
+    """The category values of a data frame's categorical columns, in column order; codes are positions in them"""
+    categorical_features: tuple[int, ...] | None
+    """The features that were trained on as categorical, in order; None where the text does not say"""
     trees: tuple[LightGBMTree, ...]
     checked: str
     """The same model as text again, of checked fields alone, for LightGBM to read"""
@@ -109,6 +112,7 @@ def parse(text: str, where: str) -> LightGBMText:
         feature_count=feature_count,
         feature_names=names,
         pandas_categories=_pandas_categories(tail, where),
+        categorical_features=_categorical_features(tail, feature_count),
         trees=tuple(_tree(block, feature_count, f"{where}: Tree={index}") for index, block in enumerate(blocks)),
         checked=_checked_text(head, blocks, feature_count),
     )
@@ -242,6 +246,18 @@ def _pandas_categories(tail: list[str], where: str) -> tuple[tuple[Any, ...], ..
     if value is not None and not (isinstance(value, list) and all(isinstance(item, list) for item in value)):
         raise ModelError(f"{where}: pandas_categorical: expected a list of lists")
     return tuple(tuple(item) for item in value or ())
+
+
+def _categorical_features(tail: list[str], feature_count: int) -> tuple[int, ...] | None:
+    """The features that the parameters call categorical."""
+    opening = "[categorical_feature:"
+    line = next((line for line in tail if line.startswith(opening) and line.endswith("]")), None)
+    if line is None:
+        return None
+    numbers = [text.strip() for text in line[len(opening) : -1].split(",") if text.strip()]
+    if not all(number.isdecimal() and int(number) < feature_count for number in numbers):
+        return None
+    return tuple(sorted({int(number) for number in numbers}))
 
 
 def _field(fields: dict[str, str], key: str, where: str) -> str:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from quickthorn.errors import ModelError
 from quickthorn.extras import require
+from quickthorn.forest.categories import dictionary_of
 from quickthorn.forest.ensemble import EVERY_OUTPUT, Ensemble, Missing
 from quickthorn.forest.structure import FlatTrees
 from quickthorn.forest.xgboost_document import XGBoostDocument, read_document
@@ -58,7 +59,6 @@ def read_booster(booster: Any, where: str, *, category_codes: bool) -> tuple[Ens
 
 
 def _read(document: XGBoostDocument, where: str, category_codes: bool) -> Ensemble:
-    _refuse_dictionary(document, where, category_codes)
     trees = document.flat_trees(where)
     splits = _read_with_treelite(document, trees, where)
     every = np.full(len(trees.roots), EVERY_OUTPUT, np.int32)
@@ -83,20 +83,9 @@ def _read(document: XGBoostDocument, where: str, category_codes: bool) -> Ensemb
         base_margin=_base_margins(document, where),
         link=document.objective.link,
         link_scale=1.0,
-        category_dictionary=document.category_levels if any(document.category_levels) else None,
+        category_dictionary=None if category_codes else dictionary_of(document.category_levels, where),
         **splits,
     )
-
-
-def _refuse_dictionary(document: XGBoostDocument, where: str, category_codes: bool) -> None:
-    """A dictionary maps categories to codes; without it only a category that is its own code scores as trained."""
-    for index, levels in enumerate(document.category_levels):
-        if levels is not None and not category_codes and levels != tuple(range(len(levels))):
-            name = document.feature_names[index] if document.feature_names else str(index)
-            raise ModelError(
-                f"{where}: feature {name!r} was trained on categories such as {levels[0]!r}, which are not their own "
-                "codes; encode them as 0, 1, 2… before training, or pass category_codes=True to score codes"
-            )
 
 
 def _read_with_treelite(document: XGBoostDocument, trees: FlatTrees, where: str) -> dict[str, Any]:

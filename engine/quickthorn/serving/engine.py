@@ -10,6 +10,7 @@ from quickthorn.bundle.manifest import GOLDEN_FEATURES, GOLDEN_LEAVES, GOLDEN_MA
 from quickthorn.errors import BundleError, StateError
 from quickthorn.native import _native
 from quickthorn.serving.batch import Batch
+from quickthorn.serving.target import choose_target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +69,7 @@ class Engine(_native.Engine):
         origin = os.fspath(path)
         bundle = read_bundle(path)
         manifest = bundle.manifest
-        library = bundle.members[library_member(_target(manifest, target, origin))]
+        library = bundle.members[library_member(choose_target(manifest.targets, target, origin))]
         try:
             engine = cls(
                 library=library,
@@ -126,17 +127,6 @@ class Engine(_native.Engine):
     def _batch(self, events: object, pass_name: str) -> Batch:
         ran = self._run_batch(events, pass_name)
         return Batch(ran["scores"], ran["margins"], ran["outcomes"], ran["statuses"], tuple(ran["errors"]))
-
-
-def _target(manifest: Manifest, wanted: str | None, origin: str) -> str:
-    """The most demanding of the bundle's CPU levels that this processor runs, or the wanted one."""
-    offered = manifest.targets if wanted is None else tuple(filter(wanted.__eq__, manifest.targets))
-    supported = [target for target in offered if _native.processor_supports(target)]
-    if not supported:
-        levels = " or ".join(manifest.targets)
-        asked = "" if wanted is None else f" (asked for: {wanted})"
-        raise BundleError(f"{origin}: expected a processor of level {levels}, found one without it{asked}")
-    return supported[-1]
 
 
 def _prove(engine: Engine, bundle: Bundle, origin: str) -> None:

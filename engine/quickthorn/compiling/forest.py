@@ -1,0 +1,54 @@
+"""``compile_forest``: a trained model in, one proven and loaded forest out."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from quickthorn.bundle import ForestManifest, GoldenShapes, pack_forest, read_forest
+from quickthorn.bundle.manifest import library_member
+from quickthorn.compiling.golden import golden_vectors
+from quickthorn.compiling.library import link_libraries
+from quickthorn.compiling.provenance import forest_summary, tool_versions
+from quickthorn.compiling.toolchain import check_targets, find_compiler
+from quickthorn.errors import ToolchainError
+from quickthorn.forest.importing import load_model
+from quickthorn.native import _native
+from quickthorn.serving import Forest
+
+
+def compile_forest(model: object, *, target: str | None = None, category_codes: bool = False) -> Forest:
+    """What ``quickthorn.compile_model`` does."""
+    targets = check_targets(target)
+    compiler = find_compiler()
+    runnable = [level for level in targets if _native.processor_supports(level)]
+    if not runnable:
+        raise ToolchainError(f"target: expected one that this processor runs, to prove it here, found {target}")
+    loaded = load_model(model, category_codes=category_codes)
+    ensemble = loaded.ensemble
+    golden = golden_vectors(loaded)
+    libraries = link_libraries(compiler, targets, None, ensemble)
+    manifest = ForestManifest(
+        quickthorn=metadata.version("quickthorn"),
+        targets=targets,
+        forest=forest_summary(ensemble),
+        objective=ensemble.objective,
+        features=ensemble.feature_count,
+        feature_names=ensemble.feature_names,
+        outputs=ensemble.output_count,
+        categories=ensemble.category_dictionary,
+        unknown_category=ensemble.unknown_category,
+        golden=GoldenShapes(
+            rows=len(golden.vectors),
+            features=ensemble.feature_count,
+            trees=ensemble.tree_count,
+            outputs=ensemble.output_count,
+        ),
+        tools=tool_versions(compiler, targets, with_features=False, with_forest=True),
+    )
+    members = {library_member(level): image for level, image in libraries.items()} | golden.members
+    # Proven as a service will see it: read, verified, mapped, and held to the source library's golden vectors.
+    file = read_forest(pack_forest(manifest, members))
+    *others, best = runnable
+    for level in others:
+        Forest.open(file, "compiled forest", level)
+    return Forest.open(file, "compiled forest", best)
