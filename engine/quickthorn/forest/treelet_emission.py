@@ -8,6 +8,8 @@ import numpy as np
 
 from quickthorn.forest.emission import ForestSource, Vectors, append_table, emit_forest
 from quickthorn.forest.ensemble import Ensemble
+from quickthorn.forest.oblivious import oblivious
+from quickthorn.forest.oblivious_emission import emit_oblivious
 from quickthorn.forest.treelets import MOST_LEVELS, Group, Treelets, cut
 
 _SOURCE = """\
@@ -59,10 +61,13 @@ _C_TYPES = {"float32": "float", "float64": "double"}
 
 
 def emit_fastest(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
-    """The native source of a forest, as treelets where it can be cut into them, else as a walk from node to node.
+    """The native source of a forest: of oblivious trees, as treelets, or as a walk from node to node.
 
     The same arguments always give the same bytes, and whatever the vectors the same leaves and margins, bit for bit.
     """
+    levelled = oblivious(ensemble)
+    if levelled is not None:
+        return emit_oblivious(ensemble, levelled)
     treelets = cut(ensemble)
     return emit_forest(ensemble) if treelets is None else emit_treelets(ensemble, treelets)
 
