@@ -2,16 +2,15 @@
 //
 // The row is quantised as for treelets (forest_ranks.hpp). Then 64 trees at a time, level by level, every tree's rank
 // is looked up and compared, and the results become the bits of the trees' leaf numbers. What remains is one load a
-// tree, and adding the leaves in tree order, which forest_sum.hpp does faster than one addition after the other.
+// tree, and adding the leaves in tree order.
 // engine/quickthorn/forest/oblivious.py builds the tables and says what they hold.
 #pragma once
 
-#include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <type_traits>
 
 #include "forest_ranks.hpp"
-#include "forest_sum.hpp"
 
 #if !QUICKTHORN_BYTE_PERMUTES && defined(__SSSE3__)
 #include <immintrin.h>
@@ -196,26 +195,14 @@ public:
     template <class Input>
     Leaf add(const Group& group, const Input* row, Leaf sum) const {
         const Leaf* values = table<Leaf>(group.values);
-        // Each addition waits for the one before, and each leaf comes from the second cache: one leaf of the next 64 trees
-        // is loaded for each that is added.
-        alignas(64) Leaf leaves[2][trees_at_once];
-        std::uint32_t waiting = 0;
-        const Leaf* before = leaves[1];
-        each_chunk(group, row, [&](std::uint32_t first, std::uint32_t trees, const std::uint32_t* numbers) {
-            Leaf* now = leaves[first / trees_at_once % 2];
-            const Leaf* from = values + (std::size_t{first} << group.level_count);
-            if (waiting != 0) {
-                for (std::uint32_t i = 0; i < trees_at_once; ++i) {
-                    now[i] = from[numbers[i]];
-                    sum += before[i];
-                }
-            } else {
-                for (std::uint32_t i = 0; i < trees_at_once; ++i) now[i] = from[numbers[i]];
+        each_chunk(group, row, [&](std::uint32_t first, auto trees, const std::uint8_t* numbers) {
+            const Leaf* of_tree = values + (std::size_t{first} << group.level_count);
+            // Each addition waits for the one before; meanwhile the processor looks ahead for leaves.
+            for (std::uint32_t i = 0; i < trees; ++i) {
+                sum += of_tree[numbers[i]];
+                of_tree += std::size_t{1} << group.level_count;
             }
-            before = now;
-            waiting = trees;
         });
-        for (std::uint32_t i = 0; i < waiting; ++i) sum += before[i];
         return sum;
     }
 
@@ -223,11 +210,11 @@ public:
     template <std::uint32_t outputs, class Input>
     void add(const Group& group, const Input* row, Leaf* sums) const {
         const Leaf* values = table<Leaf>(group.values);
-        each_chunk(group, row, [&](std::uint32_t first, std::uint32_t trees, const std::uint32_t* numbers) {
-            const Leaf* from = values + (std::size_t{first} << group.level_count) * outputs;
+        each_chunk(group, row, [&](std::uint32_t first, std::uint32_t trees, const std::uint8_t* numbers) {
             for (std::uint32_t i = 0; i < trees; ++i) {
-                const Leaf* leaf = from + std::size_t{numbers[i]} * outputs;
-                for (std::uint32_t output = 0; output < outputs; ++output) sums[output] += leaf[output];
+                const std::size_t leaf = (std::size_t{first + i} << group.level_count) + numbers[i];
+                const Leaf* vector = values + leaf * outputs;
+                for (std::uint32_t output = 0; output < outputs; ++output) sums[output] += vector[output];
             }
         });
     }
@@ -236,9 +223,9 @@ public:
     template <class Input>
     void leaves(const Group& group, const Input* row, std::int32_t* out) const {
         const std::int32_t* ids = table<std::int32_t>(group.ids);
-        each_chunk(group, row, [&](std::uint32_t first, std::uint32_t trees, const std::uint32_t* numbers) {
+        each_chunk(group, row, [&](std::uint32_t first, std::uint32_t trees, const std::uint8_t* numbers) {
             for (std::uint32_t i = 0; i < trees; ++i) {
-                out[first + i] = ids[(std::size_t{first} << group.level_count) + numbers[i]];
+                out[first + i] = ids[(std::size_t{first + i} << group.level_count) + numbers[i]];
             }
         });
     }
@@ -249,27 +236,32 @@ private:
         return reinterpret_cast<const Item*>(tables_ + offset);
     }
 
-    // Calls visit(first, trees, numbers) for every 64 trees: tree first + i ends at leaf numbers[i], counted from the
-    // first leaf of tree `first`. Beyond the last tree there are numbers too, of leaves that are there.
+    // Calls visit(first, trees, numbers) for every 64 trees: tree first + i ends at its leaf numbers[i]. A chunk is
+    // visited when the next one's numbers are known, so that the visits, which wait for each other, need not wait for
+    // those too.
     template <class Input, class Visit>
     void each_chunk(const Group& group, const Input* row, Visit visit) const {
         alignas(64) std::uint8_t bytes[treelets::most_entries] = {};
         const treelets::Quantiser<Value, strict> quantiser(table<Value>(0), zero_threshold_);
         quantiser.rank(table<treelets::Tile<Value>>(group.tiles), group.tile_count, row, bytes);
         const Ranks ranks(bytes);
-        const Level* levels = table<Level>(group.levels);
-        alignas(64) std::uint8_t of_tree[2][trees_at_once];
-        alignas(64) std::uint32_t numbers[trees_at_once];
-        for (std::uint32_t first = 0; first < group.tree_count; first += trees_at_once) {
-            std::uint8_t* found = of_tree[first / trees_at_once % 2];
-            if (group.any_less_one) {
-                ranks.template leaf_numbers<true>(levels, group.level_count, found);
-            } else {
-                ranks.template leaf_numbers<false>(levels, group.level_count, found);
-            }
-            levels += group.level_count;
-            for (std::uint32_t i = 0; i < trees_at_once; ++i) numbers[i] = (i << group.level_count) + found[i];
-            visit(first, std::min(group.tree_count - first, trees_at_once), numbers);
+        alignas(64) std::uint8_t numbers[2][trees_at_once];
+        find(group, ranks, 0, numbers[0]);
+        std::uint32_t first = 0;
+        for (; first + trees_at_once < group.tree_count; first += trees_at_once) {
+            const std::uint32_t now = first / trees_at_once % 2;
+            find(group, ranks, first + trees_at_once, numbers[now ^ 1]);
+            visit(first, std::integral_constant<std::uint32_t, trees_at_once>(), numbers[now]);
+        }
+        visit(first, group.tree_count - first, numbers[first / trees_at_once % 2]);
+    }
+
+    void find(const Group& group, const Ranks& ranks, std::uint32_t first, std::uint8_t* numbers) const {
+        const Level* levels = table<Level>(group.levels) + first / trees_at_once * group.level_count;
+        if (group.any_less_one) {
+            ranks.template leaf_numbers<true>(levels, group.level_count, numbers);
+        } else {
+            ranks.template leaf_numbers<false>(levels, group.level_count, numbers);
         }
     }
 
