@@ -10,6 +10,8 @@ from quickthorn.forest.emission import ForestSource, Vectors, append_table, emit
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.oblivious import oblivious
 from quickthorn.forest.oblivious_emission import emit_oblivious
+from quickthorn.forest.recoding import recode
+from quickthorn.forest.recoding_emission import emit_recoded
 from quickthorn.forest.treelets import MOST_LEVELS, Group, Treelets, cut
 
 _SOURCE = """\
@@ -65,11 +67,20 @@ def emit_fastest(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
 
     The same arguments always give the same bytes, and whatever the vectors the same leaves and margins, bit for bit.
     """
+    recoded = recode(ensemble) if ensemble.categorical.any() else None
+    source = _emit_ranked(ensemble if recoded is None else recoded.ensemble)
+    if source is None:
+        return emit_forest(ensemble)
+    return source if recoded is None else emit_recoded(ensemble, recoded, source)
+
+
+def _emit_ranked(ensemble: Ensemble) -> ForestSource | None:
+    """The native source of a forest that compares ranks, or None where walking serves it better."""
     levelled = oblivious(ensemble)
     if levelled is not None:
         return emit_oblivious(ensemble, levelled)
     treelets = cut(ensemble)
-    return emit_forest(ensemble) if treelets is None else emit_treelets(ensemble, treelets)
+    return None if treelets is None else emit_treelets(ensemble, treelets)
 
 
 def emit_treelets(ensemble: Ensemble, treelets: Treelets) -> ForestSource:
