@@ -18,9 +18,9 @@ from quickthorn.errors import ModelError
 from quickthorn.extras import require
 from quickthorn.forest.catboost_document import CatBoostDocument, decode_document, read_document
 from quickthorn.forest.catboost_source import CatBoostSource, category_codes_of
-from quickthorn.forest.ensemble import EVERY_OUTPUT, Ensemble, Missing
+from quickthorn.forest.ensemble import EVERY_OUTPUT, Ensemble, Missing, is_cover
 from quickthorn.forest.probes import probe_rows
-from quickthorn.forest.structure import FlatTrees, flatten_trees
+from quickthorn.forest.structure import FlatTrees, cover_summed_upward, flatten_trees
 
 _PURPOSE = "reading a CatBoost model"
 
@@ -133,6 +133,10 @@ def _read(model: Any, document: CatBoostDocument, where: str) -> tuple[Ensemble,
     flat = flatten_trees(first_node, _joined(document, "left"), _joined(document, "right"), where)
     leaf_ids = np.concatenate([tree.leaf_ids for tree in document.trees], axis=1)[:, flat.leaf_nodes].astype(np.int32)
     values = _joined(document, "value")[flat.leaf_nodes]
+    weights = None
+    if all(tree.weight is not None for tree in document.trees):
+        weights = _joined(document, "weight")[flat.leaf_nodes]
+        weights = weights if is_cover(weights) else None
     ensemble = Ensemble(
         source="catboost",
         source_version=document.version,
@@ -148,6 +152,8 @@ def _read(model: Any, document: CatBoostDocument, where: str) -> tuple[Ensemble,
         tree_output=np.full(len(document.trees), EVERY_OUTPUT if outputs > 1 else 0, np.int32),
         leaf_value=values if outputs > 1 else values[:, 0],
         leaf_id=leaf_ids[0],
+        split_cover=None if weights is None else cover_summed_upward(flat, weights),
+        leaf_cover=weights,
         base_margin=document.bias,
         # Starting from no bias is adding none, and evaluators like it better.
         base_last=bool(document.bias.any()),

@@ -32,6 +32,8 @@ class CatBoostTree:
     """int64 [n]: the hash of the category that a split asks for, 0 elsewhere"""
     value: npt.NDArray[np.float64]
     """float64 [n, outputs]"""
+    weight: npt.NDArray[np.float64] | None
+    """float64 [n]: the weight of the training rows in each leaf, 0 at splits; None where the model does not say"""
     leaf_ids: npt.NDArray[np.int64]
     """int64 [2, n]: the two ways in which CatBoost numbers leaves; see read_nested_tree"""
 
@@ -81,6 +83,7 @@ def read_oblivious_tree(tree: Any, table: SplitTable, outputs: int, where: str) 
         border=_extended(columns[1], leaves).astype(np.float32),
         category=_extended(columns[2], leaves).astype(np.int64),
         value=np.concatenate([np.zeros((inner, outputs)), _values(tree.get("leaf_values"), leaves, outputs, where)]),
+        weight=_weights([0.0] * inner, tree.get("leaf_weights"), leaves, where),
         leaf_ids=np.stack([number, number]),
     )
 
@@ -94,6 +97,7 @@ def read_nested_tree(tree: Any, table: SplitTable, outputs: int, where: str) -> 
     children: list[list[int]] = []
     splits: list[tuple[int, float, int]] = []
     values: list[Any] = []
+    weights: list[Any] = []
     waiting: list[tuple[Any, int, int]] = [(tree, -1, 0)]
     while waiting:
         node, parent, side = waiting.pop()
@@ -106,9 +110,11 @@ def read_nested_tree(tree: Any, table: SplitTable, outputs: int, where: str) -> 
         if "value" in node:
             splits.append((0, 0.0, 0))
             values.append(_values(node["value"], 1, outputs, where)[0])
+            weights.append(node.get("weight"))
         else:
             splits.append(table.read(node.get("split"), where))
             values.append(np.zeros(outputs))
+            weights.append(0.0)
             # The left side is taken up first, so that nodes are numbered as they stand.
             waiting += [(node.get("right"), number, 1), (node.get("left"), number, 0)]
     left, right = np.array(children, np.int64).T
@@ -119,6 +125,7 @@ def read_nested_tree(tree: Any, table: SplitTable, outputs: int, where: str) -> 
         border=np.array([split[1] for split in splits], np.float32),
         category=np.array([split[2] for split in splits], np.int64),
         value=np.array(values, np.float64).reshape(len(splits), outputs),
+        weight=None if None in weights else _weights([], weights, len(weights), where),
         leaf_ids=np.stack([_numbered(left, right, lone_first=True), _numbered(left, right, lone_first=False)]),
     )
 
@@ -152,6 +159,13 @@ def _values(found: Any, leaves: int, outputs: int, where: str) -> npt.NDArray[np
         return np.array(numbers, np.float64).reshape(leaves, outputs)
     except OverflowError:
         raise ModelError(f"{where}: a leaf is not within float64; expected a number that is") from None
+
+
+def _weights(splits: list[float], found: Any, leaves: int, where: str) -> npt.NDArray[np.float64] | None:
+    """float64 [nodes]; a model that was put together from parts may have none."""
+    if not found:
+        return None
+    return np.concatenate([splits, _values(found, leaves, 1, where)[:, 0]])
 
 
 def _extended(column: npt.NDArray[Any], leaves: int) -> npt.NDArray[Any]:

@@ -157,6 +157,14 @@ class Ensemble:
     leaf_id: npt.NDArray[np.int32]
     """int32 [l]: what the source library reports: XGBoost the node number, LightGBM the leaf index"""
 
+    split_cover: npt.NDArray[np.float64] | None = None
+    """float64 [s]: how much of the training data passed through each split, as the library's own TreeSHAP weighs it:
+    rows (LightGBM, scikit-learn's histograms), their weights (CatBoost, scikit-learn) or hessians (XGBoost). A split's
+    is about the sum of its children's, and exactly that where the library keeps it so. None where the model does not
+    say"""
+    leaf_cover: npt.NDArray[np.float64] | None = None
+    """float64 [l]: the same of each leaf; None where `split_cover` is None"""
+
     linear: LinearLeaves | None = None
     """Linear models in the leaves, where the forest is float64 throughout; None where leaves are constant"""
 
@@ -257,6 +265,7 @@ class Ensemble:
         self._check_walks_end()
         self._check_values()
         self._check_sums()
+        self._check_cover()
         if self.linear is not None:
             if self.precision != "float64" or self.sum_precision != "float64" or self.vector_leaves:
                 raise ModelError("linear leaves need a forest of float64 with one value per leaf")
@@ -337,6 +346,25 @@ class Ensemble:
         numbers = (self.leaf_value, self.base_margin, np.float64(self.scale))
         if not all(np.isfinite(values).all() for values in numbers):
             raise ModelError("a leaf value, the scale or the base margin is not finite; expected a number")
+
+    def _check_cover(self) -> None:
+        if (self.split_cover is None) != (self.leaf_cover is None):
+            raise ModelError("the cover of splits or of leaves is missing; expected both or neither")
+        for name, cover, length in (
+            ("split_cover", self.split_cover, len(self.feature)),
+            ("leaf_cover", self.leaf_cover, len(self.leaf_id)),
+        ):
+            if cover is None:
+                continue
+            if cover.shape != (length,) or cover.dtype != np.float64:
+                raise ModelError(f"ensemble.{name}: expected float64 [{length}], got {cover.dtype} {list(cover.shape)}")
+            if not is_cover(cover):
+                raise ModelError(f"ensemble.{name}: expected finite numbers that are not negative")
+
+
+def is_cover(weights: npt.NDArray[Any]) -> bool:
+    """Whether these can be the weights of nodes: a custom objective's hessians may be negative or not even finite."""
+    return bool((np.isfinite(weights) & (weights >= 0)).all())
 
 
 def _freeze(record: Any) -> None:

@@ -47,7 +47,7 @@ class GrownGroup:
 
 def rows_passing(ensemble: Ensemble) -> npt.NDArray[np.float64]:
     """float64 [s]: how many rows pass each split, or as many as there are leaves below it where that is not known."""
-    cover: npt.NDArray[np.float64] | None = getattr(ensemble, "split_cover", None)
+    cover = ensemble.split_cover
     if cover is not None:
         return cover
     below = np.ones(len(ensemble.feature))

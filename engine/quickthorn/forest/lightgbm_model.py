@@ -183,7 +183,17 @@ def _columns(trees: tuple[LightGBMTree, ...], flat: FlatTrees) -> dict[str, Any]
         "category_offsets": np.cumsum([0, *map(len, chosen)], dtype=np.int64),
         "categories": np.concatenate([np.empty(0, np.int64), *chosen]).astype(np.int32),
         "leaf_value": row("leaf_value", leaf),
+        **_cover(trees, flat),
     }
+
+
+def _cover(trees: tuple[LightGBMTree, ...], flat: FlatTrees) -> dict[str, npt.NDArray[np.float64]]:
+    """The training rows that passed each node: what LightGBM's own explanations weigh branches by."""
+    counts = [tree.counts for tree in trees if tree.counts is not None]
+    if len(counts) != len(trees):
+        return {}
+    every = np.concatenate(counts)
+    return {"split_cover": every[flat.split_nodes], "leaf_cover": every[flat.leaf_nodes]}
 
 
 def _linear(trees: tuple[LightGBMTree, ...], flat: FlatTrees) -> LinearLeaves:

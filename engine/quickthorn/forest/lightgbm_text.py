@@ -25,11 +25,11 @@ _END_OF_TREES = re.compile(r"^(?:end of trees|feature importances:)$", re.MULTIL
 # LightGBM reads at most this many lines as one tree.
 _MAX_TREE_LINES = 22
 
-# The fields a prediction depends on, of the header and of a tree.
+# The fields a prediction or an explanation depends on, of the header and of a tree.
 _HEAD_FIELDS = ("version", "num_class", "num_tree_per_iteration", "max_feature_idx", "objective", "feature_names")
 _TREE_FIELDS = (
     *("num_leaves", "num_cat", "split_feature", "threshold", "decision_type", "left_child", "right_child"),
-    *("leaf_value", "cat_boundaries", "cat_threshold"),
+    *("leaf_value", "cat_boundaries", "cat_threshold", "internal_count", "leaf_count"),
     *("is_linear", "leaf_const", "num_features", "leaf_features", "leaf_coeff"),
 )
 
@@ -61,6 +61,8 @@ class LightGBMTree:
     cat_boundaries: npt.NDArray[np.int64]
     cat_threshold: npt.NDArray[np.int64]
     linear: LinearColumns | None
+    counts: npt.NDArray[np.float64] | None
+    """float64 [2n - 1]: how many training rows passed each split, then each leaf; None where the text does not say"""
 
 
 @dataclass(frozen=True)
@@ -173,9 +175,10 @@ def _tree(lines: list[str], feature_count: int, where: str) -> LightGBMTree:
     leaf_value = _decimals(_field(fields, "leaf_value", where), leaves, f"{where}: leaf_value")
     linear = _linear(fields, leaves, feature_count, where) if fields.get("is_linear") == "1" else None
     splits = leaves - 1
+    counts = _counts(fields, leaves, where)
     none = np.empty(0, np.int64)
     if not splits:
-        return LightGBMTree(none, none, none, none, np.empty(0), leaf_value, none, none, linear)
+        return LightGBMTree(none, none, none, none, np.empty(0), leaf_value, none, none, linear, counts)
     tree = LightGBMTree(
         left_child=_column(fields, "left_child", splits, where),
         right_child=_column(fields, "right_child", splits, where),
@@ -186,9 +189,24 @@ def _tree(lines: list[str], feature_count: int, where: str) -> LightGBMTree:
         cat_boundaries=_column(fields, "cat_boundaries", sets + 1, where) if sets else none,
         cat_threshold=_column(fields, "cat_threshold", None, where) if sets else none,
         linear=linear,
+        counts=counts,
     )
     _check_tree(tree, feature_count, sets, where)
     return tree
+
+
+def _counts(fields: dict[str, str], leaves: int, where: str) -> npt.NDArray[np.float64] | None:
+    if not {"internal_count", "leaf_count"} <= fields.keys():
+        return None
+    if leaves == 1 and not fields["leaf_count"]:
+        # Old versions do not say how many rows a tree of one leaf was given.
+        return np.zeros(1)
+    counts = np.concatenate(
+        [_column(fields, "internal_count", leaves - 1, where), _column(fields, "leaf_count", leaves, where)]
+    )
+    if counts.min() < 0:
+        raise ModelError(f"{where}: internal_count, leaf_count: expected no negative count, got {counts.min()}")
+    return counts.astype(np.float64)
 
 
 def _linear(fields: dict[str, str], leaves: int, feature_count: int, where: str) -> LinearColumns:

@@ -8,6 +8,8 @@ Where NaN goes right, bit 7 of the slot says to take one from the rank, which ma
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +51,24 @@ def entry_count(ensemble: Ensemble, splits: npt.NDArray[np.int64]) -> int:
     new = np.append(True, (key[1:] != key[:-1]) | (threshold[1:] != threshold[:-1]))[: len(key)]
     _, distinct = np.unique(key[new], return_counts=True)
     return int((-(-distinct // _THRESHOLDS_PER_ENTRY)).sum())
+
+
+def tree_ranges(ensemble: Ensemble, splits: Sequence[npt.NDArray[np.int64]]) -> Iterator[tuple[int, int]]:
+    """Divide trees, in order, into ranges as long as their entries allow; one tree is a range whatever it needs.
+
+    `splits` are the numbers of each tree's splits. Gives the first tree and the count of every range.
+    """
+    first = 0
+    while first < len(splits):
+        # How many of the lengths 1, 2, … come before the first that does not fit.
+        fitting = bisect_left(
+            range(1, len(splits) - first + 1),
+            True,
+            key=lambda n: entry_count(ensemble, np.concatenate(splits[first : first + n])) > MOST_ENTRIES,
+        )
+        count = max(fitting, 1)
+        yield first, count
+        first += count
 
 
 @dataclass

@@ -67,6 +67,8 @@ def read_predictors(estimator: Any, where: str) -> HistogramColumns:
         "categorical": categorical,
         "category_offsets": np.cumsum([0, *map(len, sets)], dtype=np.int64),
         "categories": np.concatenate([np.empty(0, np.int32), *sets]),
+        "split_cover": nodes["count"][flat.split_nodes].astype(np.float64),
+        "leaf_cover": nodes["count"][flat.leaf_nodes].astype(np.float64),
         "leaf_id": (flat.leaf_nodes - first_node[owner[flat.leaf_nodes]]).astype(np.int32),
     }
     return HistogramColumns(splits, nodes["value"][flat.leaf_nodes])

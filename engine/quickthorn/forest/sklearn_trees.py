@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quickthorn.errors import ModelError
-from quickthorn.forest.ensemble import Missing
-from quickthorn.forest.structure import flatten_trees
+from quickthorn.forest.ensemble import Missing, is_cover
+from quickthorn.forest.structure import FlatTrees, flatten_trees
 
 _FLOAT32_MAX = np.finfo(np.float32).max
 
@@ -69,10 +69,19 @@ def read_trees(
         "categorical": np.zeros(count, np.bool_),
         "category_offsets": np.zeros(count + 1, np.int64),
         "categories": np.empty(0, np.int32),
+        **_cover(trees, flat),
         "leaf_id": (flat.leaf_nodes - first_node[owner[flat.leaf_nodes]]).astype(np.int32),
     }
     values = np.concatenate([np.asarray(tree.value, np.float64) for tree in trees])[flat.leaf_nodes]
     return TreeColumns(splits, values, flat.leaf_nodes)
+
+
+def _cover(trees: Sequence[Any], flat: FlatTrees) -> dict[str, npt.NDArray[np.float64]]:
+    """The weights of the training rows that passed each node."""
+    cover = _joined(trees, "weighted_n_node_samples", np.float64)
+    if not is_cover(cover):
+        return {}
+    return {"split_cover": cover[flat.split_nodes], "leaf_cover": cover[flat.leaf_nodes]}
 
 
 def rounded_down(threshold: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

@@ -82,6 +82,16 @@ def flatten_trees(
     )
 
 
+def cover_summed_upward(trees: FlatTrees, leaf_cover: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """float64 [splits]: what passes through each split, where only the leaves' part is known."""
+    cover = np.zeros(len(trees.left), np.float64)
+    # Children have larger numbers than their parents.
+    for split in range(len(cover) - 1, -1, -1):
+        for child in (trees.left[split], trees.right[split]):
+            cover[split] += cover[child] if child >= 0 else leaf_cover[~child]
+    return cover
+
+
 def _check_children(
     first_node: npt.NDArray[np.int64],
     owner: npt.NDArray[np.int64],

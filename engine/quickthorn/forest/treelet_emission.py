@@ -9,7 +9,11 @@ import numpy as np
 from quickthorn.forest.emission import ForestSource, Vectors, append_table, emit_forest
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.grown import GrownGroup
+from quickthorn.forest.oblivious import oblivious
+from quickthorn.forest.oblivious_emission import emit_oblivious
 from quickthorn.forest.ranking import narrowed, narrowed_tiles
+from quickthorn.forest.recoding import recode
+from quickthorn.forest.recoding_emission import emit_recoded
 from quickthorn.forest.stacked import StackedGroup, top_levels
 from quickthorn.forest.treelets import MOST_LEVELS, Group, Treelets, cut
 
@@ -67,12 +71,24 @@ _C_TYPES = {"float32": "float", "float64": "double"}
 
 
 def emit_fastest(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
-    """The native source of a forest, as treelets where it can be cut into them, else as a walk from node to node.
+    """The native source of a forest: of oblivious trees, as treelets, or as a walk from node to node.
 
     The same arguments always give the same bytes, and whatever the vectors the same leaves and margins, bit for bit.
     """
+    recoded = recode(ensemble) if ensemble.categorical.any() else None
+    source = _emit_ranked(ensemble if recoded is None else recoded.ensemble, vectors)
+    if source is None:
+        return emit_forest(ensemble)
+    return source if recoded is None else emit_recoded(ensemble, recoded, source)
+
+
+def _emit_ranked(ensemble: Ensemble, vectors: Vectors) -> ForestSource | None:
+    """The native source of a forest that compares ranks, or None where walking serves it better."""
+    levelled = oblivious(ensemble)
+    if levelled is not None:
+        return emit_oblivious(ensemble, levelled)
     treelets = cut(ensemble, vectors)
-    return emit_forest(ensemble) if treelets is None else emit_treelets(ensemble, treelets, vectors)
+    return None if treelets is None else emit_treelets(ensemble, treelets, vectors)
 
 
 def emit_treelets(ensemble: Ensemble, treelets: Treelets, vectors: Vectors) -> ForestSource:

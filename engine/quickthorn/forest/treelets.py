@@ -10,8 +10,6 @@ the same number of levels, shallow branches being repeated, and a treelet's chil
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -22,7 +20,7 @@ import numpy.typing as npt
 from quickthorn.forest.emission import Vectors
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.grown import GrownGroup, Growth, grown_group
-from quickthorn.forest.ranking import CODE_NEVER_RIGHT, MOST_ENTRIES, RankedSplits, Thresholds, entry_count
+from quickthorn.forest.ranking import CODE_NEVER_RIGHT, MOST_ENTRIES, RankedSplits, Thresholds, tree_ranges
 from quickthorn.forest.stacked import HEAD, LINE, StackedGroup, stacked_group
 
 _TREES_AT_ONCE = 8
@@ -69,7 +67,8 @@ def cut(ensemble: Ensemble, vectors: Vectors) -> Treelets | None:
         return None
     trees = [_Tree.of(ensemble, int(root)) for root in ensemble.roots]
     thresholds = Thresholds(ensemble)
-    ranges = list(islice(_ranges(ensemble, trees), len(trees) // _TREES_WORTH_RANKING + 2))
+    splits = [_splits_of([tree]) for tree in trees]
+    ranges = list(islice(tree_ranges(ensemble, splits), len(trees) // _TREES_WORTH_RANKING + 2))
     if len(ranges) > 1 and len(ranges) * _TREES_WORTH_RANKING > len(trees):
         return None
     wide = vectors == "avx512"
@@ -118,22 +117,6 @@ class _Tree:
 def _splits_of(trees: list[_Tree]) -> npt.NDArray[np.int64]:
     """The numbers of all splits of these trees."""
     return np.concatenate([*(level for tree in trees for level in tree.levels), np.empty(0, np.int64)])
-
-
-def _ranges(ensemble: Ensemble, trees: list[_Tree]) -> Iterator[tuple[int, int]]:
-    """Divide trees, in order, into ranges as long as their entries allow; one tree is a range whatever it needs."""
-    first = 0
-    while first < len(trees):
-        left = len(trees) - first
-        # How many of the lengths 1, 2, … come before the first that does not fit.
-        fitting = bisect_left(
-            range(1, left + 1),
-            True,
-            key=lambda n: entry_count(ensemble, _splits_of(trees[first : first + n])) > MOST_ENTRIES,
-        )
-        count = max(fitting, 1)
-        yield first, count
-        first += count
 
 
 def _depth(trees: list[_Tree]) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quickthorn.errors import ModelError
-from quickthorn.forest.ensemble import MAX_FEATURES
+from quickthorn.forest.ensemble import MAX_FEATURES, is_cover
 from quickthorn.forest.structure import FlatTrees, flatten_trees
 from quickthorn.forest.ubjson import read_ubjson, write_ubjson
 from quickthorn.forest.xgboost_objective import XGBoostObjective, read_objective
@@ -75,6 +75,15 @@ class XGBoostDocument:
             return values
         with np.errstate(over="ignore"):
             return values * self.tree_weights[owner]
+
+    def cover(self) -> npt.NDArray[np.float64] | None:
+        """float64 [nodes]: the sum of the hessians of the training rows that passed each node of the row of all nodes.
+
+        None where a tree has none, or an objective of someone's own made some that no weight can be.
+        """
+        columns = [tree.sum_hessian for tree in self.trees if tree.sum_hessian is not None]
+        cover = np.concatenate([*columns, np.empty(0, np.float32)]).astype(np.float64)
+        return cover if len(columns) == len(self.trees) and is_cover(cover) else None
 
     def bare(self) -> XGBoostDocument:
         """The same model with leaves of 0 for trees: its margins are the base margins."""

@@ -63,6 +63,7 @@ def _read(document: XGBoostDocument, where: str, category_codes: bool) -> Ensemb
     splits = _read_with_treelite(document, trees, where)
     every = np.full(len(trees.roots), EVERY_OUTPUT, np.int32)
     first_node = document.first_node
+    cover = document.cover()
     tree_start = first_node[np.searchsorted(first_node, trees.leaf_nodes, "right") - 1]
     return Ensemble(
         source="xgboost",
@@ -80,6 +81,8 @@ def _read(document: XGBoostDocument, where: str, category_codes: bool) -> Ensemb
         output_count=document.objective.output_count,
         tree_output=every if document.vector_leaves else np.array(document.tree_outputs, np.int32),
         leaf_value=document.leaf_values(trees.leaf_nodes),
+        split_cover=None if cover is None else cover[trees.split_nodes],
+        leaf_cover=None if cover is None else cover[trees.leaf_nodes],
         base_margin=_base_margins(document, where),
         link=document.objective.link,
         link_scale=1.0,

@@ -42,6 +42,8 @@ class XGBoostTree:
     categories: npt.NDArray[np.int32]
     leaf_row: npt.NDArray[np.int32] | None = None
     leaf_weights: npt.NDArray[np.float32] | None = None
+    sum_hessian: npt.NDArray[np.float32] | None = None
+    """None where the document has none"""
 
     @classmethod
     def zero(cls, vector_length: int | None) -> XGBoostTree:
@@ -74,7 +76,10 @@ class XGBoostTree:
         return replace(self, leaf_row=None, leaf_weights=None)
 
     def document(self, number: int, feature_count: int) -> dict[str, Any]:
-        """The tree as a member of a model document; statistics, which predictions do not depend on, are zero."""
+        """The tree as a member of a model document; statistics, which predictions do not depend on, are zero.
+
+        Of the hessians, XGBoost's explanations depend: they are kept where they are known.
+        """
         size = len(self.left_children)
         parents = np.full(size, _ROOT_PARENT if self.leaf_weights is None else -1, np.int32)
         for children in (self.left_children, self.right_children):
@@ -84,6 +89,7 @@ class XGBoostTree:
         deleted = (self.split_indices == _DELETED) & (self.default_left != 0)
         columns = {field.name: getattr(self, field.name) for field in fields(self)}
         leaf_row, leaf_weights = columns.pop("leaf_row"), columns.pop("leaf_weights")
+        hessians = columns.pop("sum_hessian")
         length = 1
         if leaf_weights is not None:
             length = leaf_weights.shape[1]
@@ -96,7 +102,7 @@ class XGBoostTree:
             "id": number,
             "loss_changes": nothing,
             "parents": parents,
-            "sum_hessian": nothing,
+            "sum_hessian": nothing if hessians is None else hessians,
             "tree_param": {
                 "num_deleted": str(int(deleted[1:].sum())),
                 "num_feature": str(feature_count),
@@ -135,6 +141,9 @@ def read_tree(tree: Any, feature_count: int, output_count: int, where: str) -> X
     conditions = singles(tree, where, "split_conditions")
     if len(conditions) != size:
         raise ModelError(f"{where}: split_conditions: expected {size} values, one per node, got {len(conditions)}")
+    hessians = singles(tree, where, "sum_hessian") if "sum_hessian" in tree else None
+    if hessians is not None and len(hessians) != size:
+        raise ModelError(f"{where}: sum_hessian: expected {size} values, one per node, got {len(hessians)}")
     split_type = column("split_type", np.uint8) if "split_type" in tree else np.zeros(size, np.uint8)
     return XGBoostTree(
         left_children=left,
@@ -145,6 +154,7 @@ def read_tree(tree: Any, feature_count: int, output_count: int, where: str) -> X
         split_type=split_type,
         leaf_row=leaf_row,
         leaf_weights=leaf_weights,
+        sum_hessian=hessians,
         **_read_categories(tree, np.flatnonzero((split_type == 1) & (left >= 0)), size, where),
     )
 
