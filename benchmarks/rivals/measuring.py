@@ -1,0 +1,132 @@
+"""What is measured of one adapter and one model in one process: C level hot and cold, one row from Python, batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from benchmarks.rivals.adapter import Adapter, Loaded, ModelFiles, Refused
+from benchmarks.rivals.native_code import RowTimer
+
+WARM_ROWS = 200
+BATCHES = (1, 100, 10_000)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure each thing, and how many answers to check beforehand."""
+
+    hot_s: float
+    cold_rows: int
+    python_s: float
+    batch_s: float
+    checked_rows: int
+
+
+def measure(adapter: Adapter, model: ModelFiles, folder: Path, effort: Effort, timer_folder: Path) -> dict[str, Any]:
+    """Nanoseconds: `hot` and `cold` (percentiles and, cold, every call), `mean`, `python`, `batch`; Refused if answers differ."""
+    loaded = adapter.load(model, folder)
+    timer = RowTimer(timer_folder)
+    rows = model.rows()
+    found: dict[str, Any] = {"largest_difference": check(adapter, model, loaded, timer, effort.checked_rows)}
+    if loaded.native is not None:
+        found |= _native(timer, loaded, effort)
+    if loaded.one_row is not None:
+        forms = [loaded.row_form(rows[number : number + 1]) for number in range(min(len(rows), 20_000))]
+        found["python"] = _python(loaded.one_row, forms, effort.python_s)
+    if loaded.batch is not None:
+        found["batch"] = {
+            str(size): _batch(loaded.batch, rows, size, effort.batch_s) for size in BATCHES if size <= len(rows)
+        }
+    return found
+
+
+def check(adapter: Adapter, model: ModelFiles, loaded: Loaded, timer: RowTimer, count: int) -> float:
+    """The largest difference of both ways in from the source library's answers; Refused beyond the tolerance."""
+    expected = model.margins()[:count]
+    scale = 1 + np.abs(expected)
+    largest = 0.0
+    answers = []
+    if loaded.native is not None:
+        answers.append(timer.answers(loaded.native, loaded.native.rows[:count]))
+    if loaded.batch is not None:
+        answers.append(np.asarray(loaded.batch(model.rows()[:count]), dtype=np.float64).reshape(-1))
+    if loaded.one_row is not None:
+        forms = [loaded.row_form(row[None]) for row in model.rows()[: min(count, 100)]]
+        answers.append(np.array([np.asarray(loaded.one_row(form)).reshape(-1)[0] for form in forms], dtype=np.float64))
+    for position, answer in enumerate(answers):
+        wanted = expected[: len(answer)]
+        # C level answers are always margins.
+        if loaded.scores and not (position == 0 and loaded.native is not None):
+            wanted = 1 / (1 + np.exp(-wanted))
+        difference = np.abs(answer - wanted) / scale[: len(answer)]
+        if not np.all(difference <= adapter.tolerance):
+            raise Refused(f"its answers differ from the source library's by up to {np.max(difference):.2g}")
+        largest = max(largest, float(np.max(difference)))
+    return largest
+
+
+def percentiles(taken_ns: npt.NDArray[np.float64]) -> dict[str, float]:
+    """p50, p99 and p99.9 of single calls, and how many there were."""
+    p50, p99, p999 = (float(value) for value in np.percentile(taken_ns, [50, 99, 99.9]))
+    return {"p50": p50, "p99": p99, "p999": p999, "calls": len(taken_ns)}
+
+
+def _native(timer: RowTimer, loaded: Loaded, effort: Effort) -> dict[str, Any]:
+    call = loaded.native
+    assert call is not None
+    timer.answers(call, call.rows[:WARM_ROWS])
+    expected_ns = timer.mean_ns(call, call.rows[:WARM_ROWS])
+    count = int(np.clip(effort.hot_s * 1e9 / expected_ns, min(2_000, len(call.rows)), len(call.rows)))
+    passes = int(np.clip(effort.hot_s * 1e9 / (expected_ns * count), 1, 20))
+    hot = [timer.hot_ns(call, call.rows[:count]) for _ in range(passes)]
+    means = [timer.mean_ns(call, call.rows[:count]) for _ in range(passes)]
+    found: dict[str, Any] = {
+        # The median pass: another process may have been in the way of any one of them.
+        "hot": {name: float(np.median([percentiles(each)[name] for each in hot])) for name in ("p50", "p99", "p999")},
+        "mean": float(np.median(means)),
+        "clock": timer.clock_ns,
+    }
+    if effort.cold_rows:
+        found["cold_calls"] = [round(taken, 1) for taken in timer.cold_ns(call, call.rows[: effort.cold_rows])]
+    return found
+
+
+def _python(call: Callable[[Any], Any], forms: list[Any], seconds: float) -> dict[str, float]:
+    clock = time.perf_counter_ns
+    for form in forms[:WARM_ROWS]:
+        call(form)
+    empty = np.array([-(clock() - clock()) for _ in range(2_000)])
+    begun, taken = clock(), []
+    while not taken or clock() - begun < seconds * 1e9:
+        for form in forms:
+            start = clock()
+            call(form)
+            taken.append(clock() - start)
+            if taken[-1] > 20_000 and clock() - begun > seconds * 1e9:
+                break
+    return percentiles(np.maximum(np.array(taken, dtype=np.float64) - float(np.median(empty)), 0.0))
+
+
+def _batch(call: Callable[[Any], Any], rows: npt.NDArray[np.float32], size: int, seconds: float) -> float:
+    """Nanoseconds per row: the median over calls with one slice of the rows after the other."""
+    starts = range(0, len(rows) - size + 1, size)
+    slices = [rows[start : start + size] for start in starts[:200]]
+    if len(slices) > 1:
+        call(slices[-1])
+    begun, taken = time.perf_counter(), []
+    while len(taken) < 3 or time.perf_counter() - begun < seconds:
+        for part in slices:
+            start_ns = time.perf_counter_ns()
+            call(part)
+            taken.append((time.perf_counter_ns() - start_ns) / size)
+            if time.perf_counter() - begun > seconds and len(taken) >= 3:
+                break
+        if time.perf_counter() - begun > 10 * seconds:
+            break
+    return float(np.median(taken))
