@@ -50,24 +50,16 @@ LINES = {
 
 
 def points(small: bool = False) -> tuple[Point, ...]:
-    """Every forest of the curve; the ends of each line only where `small`."""
+    """Every forest of the curve, or a single one where `small`."""
     found = [
-        *(Point("features", n, features=n) for n in (10, 50, 100, 200, 250, 300, 400, 600, 800, 1000)),
-        *(Point("trees", n, trees=n) for n in (1, 2, 8, 30, 100, 300, 1000, 2500, 5000)),
-        *(
-            Point("thresholds", n, trees=400, first_feature_thresholds=n)
-            for n in (100, 250, 260, 510, 1000, 2500, 5000, 10_000)
-        ),
-        *(Point("leaves", 2**depth, depth=depth) for depth in range(11)),
+        *(Point("features", n, features=n) for n in (10, 100, 250, 300, 600, 1000)),
+        *(Point("trees", n, trees=n) for n in (1, 8, 100, 1000, 2500, 5000)),
+        *(Point("thresholds", n, trees=400, first_feature_thresholds=n) for n in (100, 250, 260, 1000, 4000, 10_000)),
+        *(Point("leaves", 2**depth, depth=depth) for depth in (0, 1, 3, 6, 8, 10)),
     ]
     if not small:
         return tuple(found)
-    wanted = {("features", 10), ("trees", 1), ("leaves", 1)}
-    return tuple(
-        Point(**(asdict(point) | {"rows": 100, "trees": min(point.trees, 5)}))
-        for point in found
-        if (point.line, point.value) in wanted
-    )
+    return (Point("leaves", 1, depth=0, trees=5, rows=100),)
 
 
 def make(point: Point, directory: Path) -> ModelFiles:

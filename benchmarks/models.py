@@ -55,6 +55,10 @@ RECIPES = (
 )
 
 
+# One of each library is enough to see that everything works.
+SMALL_NAMES = ("M1", "M4", "M6")
+
+
 def small(recipe: Recipe) -> Recipe:
     """The same kind of model with few trees, for runs that check rather than measure."""
     trees = max(recipe.trees // 50, 5)
@@ -108,7 +112,9 @@ def _train(recipe: Recipe, version: str, folder: Path) -> None:
     tested = rows_of(recipe.test_rows, seed=recipe.seed + 2)
     train = {"xgboost": _xgboost, "lightgbm": _lightgbm, "catboost": _catboost}[recipe.library]
     file, margins, leaf_counts = train(recipe, training, labels, tested, folder)
-    write(folder, asdict(recipe) | {"version": version, "file": file, "features": FEATURES}, tested, margins, leaf_counts)
+    write(
+        folder, asdict(recipe) | {"version": version, "file": file, "features": FEATURES}, tested, margins, leaf_counts
+    )
 
 
 def write(

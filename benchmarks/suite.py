@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from benchmarks.rivals.native_code import RowTimer
 
 ROOT = Path(__file__).resolve().parents[1]
 PREPARE_LIMIT_S, MEASURE_LIMIT_S = 900, 300
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 Answers = dict[str, dict[str, Any]]
 
@@ -38,7 +39,6 @@ class Suite:
     directory: Path
     processor: int
     install: bool = True
-    preparing: int = 1
     _interpreters: dict[str, Path | Refused] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -52,12 +52,15 @@ class Suite:
     def _tasks(self) -> Path:
         return self.directory / "tasks"
 
-    def prepare(self, adapters: Sequence[Adapter], models: Sequence[ModelFiles]) -> dict[str, Answers]:
+    def prepare(
+        self, adapters: Sequence[Adapter], models: Sequence[ModelFiles], at_once: int = 1
+    ) -> dict[str, Answers]:
         """By adapter and model: compile seconds, artefact bytes, peak memory and version; or why it was refused."""
         pairs = [(adapter, model) for adapter in adapters for model in models if model.library in adapter.libraries]
         for environment in dict.fromkeys(adapter.environment for adapter in adapters):
-            self._interpreter(environment)
-        with ThreadPoolExecutor(max_workers=self.preparing) as pool:
+            with suppress(Refused):
+                self._interpreter(environment)
+        with ThreadPoolExecutor(max_workers=at_once) as pool:
             answers = list(pool.map(lambda pair: self._prepare_one(*pair), pairs))
         found: dict[str, Answers] = {}
         for (adapter, model), answer in zip(pairs, answers, strict=True):
@@ -65,7 +68,12 @@ class Suite:
         return found
 
     def measure(
-        self, adapters: Sequence[Adapter], models: Sequence[ModelFiles], effort: Effort, turn: int, together: bool = False
+        self,
+        adapters: Sequence[Adapter],
+        models: Sequence[ModelFiles],
+        effort: Effort,
+        turn: int,
+        together: bool = False,
     ) -> dict[str, Answers]:
         """One round: every adapter on every model it takes, starting with another adapter in every turn.
 
@@ -75,7 +83,7 @@ class Suite:
         found: dict[str, Answers] = {}
         for group in [list(models)] if together else [[model] for model in models]:
             for adapter in turned:
-                taken = [model for model in group if model.library in adapter.libraries]
+                taken = [model for model in group if self._is_prepared(adapter, model)]
                 for name, answer in self._run(adapter, "measure", taken, effort).items():
                     found.setdefault(adapter.name, {})[name] = answer
                     _say(f"round {turn + 1}, {name}, {adapter.name}: {_summary(answer)}")
@@ -94,6 +102,10 @@ class Suite:
             kept.write_text(json.dumps(answer))
         return answer
 
+    def _is_prepared(self, adapter: Adapter, model: ModelFiles) -> bool:
+        kept = self._prepared(adapter, model) / "prepared.json"
+        return kept.exists() and "refused" not in json.loads(kept.read_text())
+
     def _prepared(self, adapter: Adapter, model: ModelFiles) -> Path:
         settings = adapter.recipe
         if adapter.environment:
@@ -103,7 +115,6 @@ class Suite:
 
     def _interpreter(self, environment: str) -> Path:
         if environment not in self._interpreters:
-            _say(f"environment: {environment or 'this interpreter'}")
             try:
                 found = environments.interpreter(environment, self.directory / "environments", self.install)
             except Refused as refusal:
@@ -115,9 +126,7 @@ class Suite:
             raise found_or_refusal
         return found_or_refusal
 
-    def _run(
-        self, adapter: Adapter, step: str, models: Iterable[ModelFiles], effort: Effort | None = None
-    ) -> Answers:
+    def _run(self, adapter: Adapter, step: str, models: Iterable[ModelFiles], effort: Effort | None = None) -> Answers:
         """One process; whatever becomes of it, an answer for every model."""
         models = list(models)
         if not models:

@@ -1,4 +1,4 @@
-"""What every rival is made to look like: an offline step, a load, and then one row at C level, one row from Python, a batch."""
+"""What a rival is made to look like: an offline step, a load, then one row at C level or from Python, or batches."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Adapter(Protocol):
     libraries: tuple[str, ...]
     """Whose models it reads."""
     tolerance: float
-    """The largest difference from the source library's answers that passes, relative to 1 + |margin|; 0 is bit-equal."""
+    """The largest difference from the source library's answers that passes, relative to 1 + |margin|; 0: bit-equal."""
     recipe: str
     """Settings that matter, for the table. What `prepare` wrote is kept under it; "" is never kept."""
 

@@ -19,27 +19,28 @@ BATCHES = (1, 100, 10_000)
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure each thing, and how many answers to check beforehand."""
+    """How long to measure each thing, 0 being not at all, and how many answers to check beforehand."""
 
     hot_s: float
     cold_rows: int
     python_s: float
     batch_s: float
     checked_rows: int
+    hot_rows_least: int = 2_000
 
 
 def measure(adapter: Adapter, model: ModelFiles, folder: Path, effort: Effort, timer_folder: Path) -> dict[str, Any]:
-    """Nanoseconds: `hot` and `cold` (percentiles and, cold, every call), `mean`, `python`, `batch`; Refused if answers differ."""
+    """Nanoseconds: `hot` and `python` percentiles, `mean`, cold calls, `batch` by size; Refused if answers differ."""
     loaded = adapter.load(model, folder)
     timer = RowTimer(timer_folder)
     rows = model.rows()
     found: dict[str, Any] = {"largest_difference": check(adapter, model, loaded, timer, effort.checked_rows)}
     if loaded.native is not None:
         found |= _native(timer, loaded, effort)
-    if loaded.one_row is not None:
+    if loaded.one_row is not None and effort.python_s:
         forms = [loaded.row_form(rows[number : number + 1]) for number in range(min(len(rows), 20_000))]
         found["python"] = _python(loaded.one_row, forms, effort.python_s)
-    if loaded.batch is not None:
+    if loaded.batch is not None and effort.batch_s:
         found["batch"] = {
             str(size): _batch(loaded.batch, rows, size, effort.batch_s) for size in BATCHES if size <= len(rows)
         }
@@ -81,8 +82,8 @@ def _native(timer: RowTimer, loaded: Loaded, effort: Effort) -> dict[str, Any]:
     call = loaded.native
     assert call is not None
     timer.answers(call, call.rows[:WARM_ROWS])
-    expected_ns = timer.mean_ns(call, call.rows[:WARM_ROWS])
-    count = int(np.clip(effort.hot_s * 1e9 / expected_ns, min(2_000, len(call.rows)), len(call.rows)))
+    expected_ns = max(timer.mean_ns(call, call.rows[:WARM_ROWS]), 1.0)
+    count = int(np.clip(effort.hot_s * 1e9 / expected_ns, min(effort.hot_rows_least, len(call.rows)), len(call.rows)))
     passes = int(np.clip(effort.hot_s * 1e9 / (expected_ns * count), 1, 20))
     hot = [timer.hot_ns(call, call.rows[:count]) for _ in range(passes)]
     means = [timer.mean_ns(call, call.rows[:count]) for _ in range(passes)]
@@ -90,7 +91,7 @@ def _native(timer: RowTimer, loaded: Loaded, effort: Effort) -> dict[str, Any]:
         # The median pass: another process may have been in the way of any one of them.
         "hot": {name: float(np.median([percentiles(each)[name] for each in hot])) for name in ("p50", "p99", "p999")},
         "mean": float(np.median(means)),
-        "clock": timer.clock_ns,
+        "clock": {"empty_ns": timer.empty_ns, "step_ns": timer.step_ns},
     }
     if effort.cold_rows:
         found["cold_calls"] = [round(taken, 1) for taken in timer.cold_ns(call, call.rows[: effort.cold_rows])]

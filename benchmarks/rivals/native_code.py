@@ -72,13 +72,13 @@ class RowTimer:
         self._tick_ns = float(self._library.nanoseconds_per_tick())
         rows = np.zeros((2_000, 8))
         empty = NativeCall(self._library.empty_call(), rows)
-        self._clock_ns = 0.0
-        self._clock_ns = float(np.median(self.hot_ns(empty, rows)))
-
-    @property
-    def clock_ns(self) -> float:
+        self.empty_ns = 0.0
         """What reading the counter twice around an empty call takes; it is taken off every single call."""
-        return self._clock_ns
+        taken = self.hot_ns(empty, rows)
+        steps = np.diff(np.unique(taken))
+        self.step_ns = float(steps.min()) if len(steps) else 0.0
+        """The smallest difference between two readings: what percentiles are rounded to."""
+        self.empty_ns = float(np.median(taken))
 
     def answers(self, call: NativeCall, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """float64 [n]: what the call answers."""
@@ -109,7 +109,7 @@ class RowTimer:
         return self._nanoseconds(taken)
 
     def _nanoseconds(self, taken: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-        return np.asarray(np.maximum(taken * self._tick_ns - self._clock_ns, 0.0), dtype=np.float64)
+        return np.asarray(np.maximum(taken * self._tick_ns - self.empty_ns, 0.0), dtype=np.float64)
 
     @staticmethod
     def _arguments(call: NativeCall, rows: npt.NDArray[Any]) -> tuple[Any, ...]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import ctypes
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from benchmarks.rivals.adapter import Loaded, ModelFiles, NativeCall, Refused
-from benchmarks.rivals.native_code import address_of
+import numpy.typing as npt
+from benchmarks.rivals.adapter import Loaded, ModelFiles, Refused
+from benchmarks.rivals.native_code import row_call
 
 LEVELS = ("x86-64-v2", "x86-64-v3", "x86-64-v4")
 
 
 class Quickthorn:
-    """The forest compiled for one level: `double quickthorn_forest_margin(const double*)`."""
+    """The forest compiled for one level, given rows of float32."""
 
     environment = ""
     libraries = ("xgboost", "lightgbm", "catboost")
@@ -36,11 +38,17 @@ class Quickthorn:
 
     def prepare(self, model: ModelFiles, folder: Path) -> list[Path]:
         from quickthorn.compiling.library import include_directory
-        from quickthorn.compiling.toolchain import COMPILE_FLAGS, LINK_FLAGS, find_compiler, target_flags
+        from quickthorn.compiling.toolchain import (
+            COMPILE_FLAGS,
+            LINK_FLAGS,
+            find_compiler,
+            target_flags,
+            target_vectors,
+        )
         from quickthorn.forest.importing import load_model
         from quickthorn.forest.treelet_emission import emit_fastest
 
-        source = emit_fastest(load_model(model.file).ensemble)
+        source = emit_fastest(load_model(model.file).ensemble, target_vectors(self.level))
         (folder / "forest.cpp").write_text(source.cpp)
         (folder / "tables.bin").write_bytes(source.tables)
         (folder / "tables.S").write_text(source.assembly("tables.bin"))
@@ -53,9 +61,17 @@ class Quickthorn:
 
     def load(self, model: ModelFiles, folder: Path) -> Loaded:
         library = ctypes.CDLL(str(folder / "forest.so"))
-        rows = np.ascontiguousarray(model.rows(), dtype=np.float64)
-        call = NativeCall(address_of(library.quickthorn_forest_margin), rows, keep=library)
-        return Loaded(native=call)
+        call = row_call("quickthorn_row.cpp", folder, model.rows(), function=library.quickthorn_forest_margins_f32)
+        native_batch = library.quickthorn_forest_batch_f32
+        native_batch.restype, count = None, ctypes.c_ssize_t
+        native_batch.argtypes = [ctypes.c_void_p, count, count, ctypes.c_uint64, ctypes.c_void_p]
+
+        def batch(rows: npt.NDArray[np.float32]) -> Any:
+            margins = np.empty(len(rows))
+            native_batch(rows.ctypes.data, rows.shape[1], 1, len(rows), margins.ctypes.data)
+            return margins
+
+        return Loaded(batch=batch, native=call, keep=library)
 
 
 ADAPTERS = tuple(Quickthorn(level) for level in LEVELS)

@@ -1,4 +1,4 @@
-"""One adapter in a process of its own: `python -m benchmarks.rivals.worker TASK` reads a JSON task and writes its answer.
+"""One adapter in a process of its own: `python -m benchmarks.rivals.worker TASK` reads a JSON task and answers it.
 
 A task names an adapter, a step ("prepare" or "measure"), and for every model its folder and the adapter's own folder.
 """
@@ -33,7 +33,9 @@ def main() -> None:
     except Refused as refusal:
         answers = {name: {"refused": str(refusal)} for name in task["models"]}
     else:
-        answers = {name: _attempt(adapter, task, place) | {"version": version} for name, place in task["models"].items()}
+        answers = {
+            name: _attempt(adapter, task, place) | {"version": version} for name, place in task["models"].items()
+        }
     Path(task["answer"]).write_text(json.dumps(answers))
 
 
@@ -57,14 +59,19 @@ def _prepare(adapter: Adapter, task: dict[str, Any], model: ModelFiles, folder: 
     begun = time.perf_counter()
     files = adapter.prepare(model, folder)
     seconds = time.perf_counter() - begun
-    # ru_maxrss is in KiB; children are the compilers.
-    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
         "compile_seconds": seconds,
         "artefact_bytes": sum(file.stat().st_size for file in files),
-        "peak_memory_bytes": max(peaks) << 10,
+        "peak_memory_bytes": _peak_memory_bytes(),
         "recipe": adapter.recipe,
     }
+
+
+def _peak_memory_bytes() -> int:
+    """Of this process or of the largest compiler it started."""
+    # Not getrusage of this process: that counts what its parent held when it was started.
+    own = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return max(int(own.split()[1]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) << 10
 
 
 def _measure(adapter: Adapter, task: dict[str, Any], model: ModelFiles, folder: Path) -> dict[str, Any]:

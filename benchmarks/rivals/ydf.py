@@ -1,4 +1,4 @@
-"""YDF: it reads no other library's models, so their trees are set, node by node, into a YDF model of one trained tree."""
+"""YDF: it reads no other library's models, so their trees are set, node by node, into a small trained model's place."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _of_lightgbm(model: ModelFiles) -> tuple[list[Any], float]:
         if node["decision_type"] != "<=" or node["missing_type"] == "Zero":
             raise Refused("a split is of a kind that is not carried over")
         # Where a feature has no missing values in training, NaN counts as 0.
-        goes_left = 0 <= node["threshold"] if node["missing_type"] == "None" else node["default_left"]
+        goes_left = node["threshold"] >= 0 if node["missing_type"] == "None" else node["default_left"]
         above, below = build(node["right_child"]), build(node["left_child"])
         return _node(node["split_feature"], _just_above(node["threshold"]), not goes_left, above, below)
 
@@ -141,7 +141,9 @@ def _of_catboost(model: ModelFiles) -> tuple[list[Any], float]:
     with tempfile.TemporaryDirectory() as scratch:
         loaded.save_model(f"{scratch}/model.json", format="json")
         document = json.loads(Path(f"{scratch}/model.json").read_text())
-    treatment = {each["feature_index"]: each["nan_value_treatment"] for each in document["features_info"]["float_features"]}
+    treatment = {
+        each["feature_index"]: each["nan_value_treatment"] for each in document["features_info"]["float_features"]
+    }
 
     def build(tree: dict[str, Any], level: int, leaf: int) -> Any:
         if level < 0:
