@@ -10,7 +10,7 @@ from benchmarks.rivals.catalogue import is_ours
 from benchmarks.summary import Summary
 
 PORTABLE, AVX2, BEST = "Quickthorn x86-64-v2", "Quickthorn x86-64-v3", "Quickthorn x86-64-v4"
-COMPILED = ("TL2cgen, gcc", "TL2cgen, clang", "lleaves", "lleaves, for single rows", "CatBoost, exported C++")
+COMPILED = ("TL2cgen, gcc", "TL2cgen, clang", "lleaves", "lleaves, small code model", "CatBoost, exported C++")
 TL2CGEN = ("TL2cgen, gcc", "TL2cgen, clang")
 
 

@@ -1,4 +1,4 @@
-"""lleaves: LightGBM models compiled by LLVM, with its default settings and with those it names for single rows."""
+"""lleaves: LightGBM models compiled by LLVM, with its default settings and with its small code model."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Lleaves:
     # It takes more memory than machines have on forests of a thousand large trees.
     memory_limit_bytes = 14 << 30
 
-    def __init__(self, single_rows: bool) -> None:
-        self.single_rows = single_rows
-        self.name = "lleaves, for single rows" if single_rows else "lleaves"
-        self.recipe = "one block, small code model" if single_rows else "default settings"
+    def __init__(self, small_code: bool) -> None:
+        self.small_code = small_code
+        self.name = "lleaves, small code model" if small_code else "lleaves"
+        self.recipe = 'fcodemodel="small"' if small_code else "default settings"
 
     def version(self) -> str:
         try:
@@ -57,9 +57,9 @@ class Lleaves:
         import lleaves
 
         compiled = lleaves.Model(model_file=str(model.file))
-        settings = {"fblocksize": compiled.num_trees(), "fcodemodel": "small"} if self.single_rows else {}
+        settings = {"fcodemodel": "small"} if self.small_code else {}
         compiled.compile(cache=str(folder / "model.o"), raw_score=True, **settings)
         return compiled
 
 
-ADAPTERS = (Lleaves(single_rows=False), Lleaves(single_rows=True))
+ADAPTERS = (Lleaves(small_code=False), Lleaves(small_code=True))

@@ -5,10 +5,7 @@ from __future__ import annotations
 import ctypes
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from benchmarks.rivals.adapter import Loaded, ModelFiles, Refused
 from benchmarks.rivals.native_code import row_call
 
@@ -16,7 +13,7 @@ LEVELS = ("x86-64-v2", "x86-64-v3", "x86-64-v4")
 
 
 class Quickthorn:
-    """The forest compiled for one level, given rows of float32."""
+    """A Forest compiled for one level, given rows of float32; at C level, the shared library that is in its file."""
 
     environment = ""
     libraries = ("xgboost", "lightgbm", "catboost")
@@ -37,41 +34,27 @@ class Quickthorn:
         return f"quickthorn {metadata.version('quickthorn')}, {find_compiler().version}"
 
     def prepare(self, model: ModelFiles, folder: Path) -> list[Path]:
-        from quickthorn.compiling.library import include_directory
-        from quickthorn.compiling.toolchain import (
-            COMPILE_FLAGS,
-            LINK_FLAGS,
-            find_compiler,
-            target_flags,
-            target_vectors,
-        )
-        from quickthorn.forest.importing import load_model
-        from quickthorn.forest.treelet_emission import emit_fastest
+        import quickthorn
 
-        source = emit_fastest(load_model(model.file).ensemble, target_vectors(self.level))
-        (folder / "forest.cpp").write_text(source.cpp)
-        (folder / "tables.bin").write_bytes(source.tables)
-        (folder / "tables.S").write_text(source.assembly("tables.bin"))
-        compiler = find_compiler()
-        flags = [*COMPILE_FLAGS, *target_flags(self.level), "-I", str(include_directory())]
-        for name in ("forest.cpp", "tables.S"):
-            compiler.run([*flags, "-c", name, "-o", f"{name}.o"], folder)
-        compiler.run([*LINK_FLAGS, "forest.cpp.o", "tables.S.o", "-lm", "-o", "forest.so"], folder)
-        return [folder / "forest.so"]
+        quickthorn.compile_model(model.file, target=self.level).save(folder / "forest.qt")
+        return [folder / "forest.qt"]
 
     def load(self, model: ModelFiles, folder: Path) -> Loaded:
+        import quickthorn
+        from quickthorn.bundle import read_forest
+        from quickthorn.bundle.manifest import library_member
+
+        forest = quickthorn.Forest.load(folder / "forest.qt", target=self.level)
+        (folder / "forest.so").write_bytes(read_forest(folder / "forest.qt").members[library_member(self.level)])
         library = ctypes.CDLL(str(folder / "forest.so"))
-        call = row_call("quickthorn_row.cpp", folder, model.rows(), function=library.quickthorn_forest_margins_f32)
-        native_batch = library.quickthorn_forest_batch_f32
-        native_batch.restype, count = None, ctypes.c_ssize_t
-        native_batch.argtypes = [ctypes.c_void_p, count, count, ctypes.c_uint64, ctypes.c_void_p]
-
-        def batch(rows: npt.NDArray[np.float32]) -> Any:
-            margins = np.empty(len(rows))
-            native_batch(rows.ctypes.data, rows.shape[1], 1, len(rows), margins.ctypes.data)
-            return margins
-
-        return Loaded(batch=batch, native=call, keep=library)
+        return Loaded(
+            batch=forest.margin_batch,
+            one_row=forest.margin,
+            # A row as a vector.
+            row_form=lambda row: row[0],
+            native=row_call("quickthorn_row.cpp", folder, model.rows(), function=library.quickthorn_forest_margins_f32),
+            keep=(forest, library),
+        )
 
 
 ADAPTERS = tuple(Quickthorn(level) for level in LEVELS)
