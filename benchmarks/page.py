@@ -29,11 +29,12 @@ _METHOD = """\
 - **C level.** A loop in C++ calls one function pointer, `double f(const void* row)`, and reads the processor's
   time-stamp counter, fenced, before and after each call. What that takes around an empty call ({clock:.0f} ns) is
   taken off; the counter moves in steps of {step:.1f} ns. p50, p99 and p99.9 are those of single calls; "loop" is the
-  processor time per row of the same loop without looking at the clock, where one call may overlap the next. XGBoost's C API
-  takes the row's address in a JSON text, which is written as part of the call.
+  processor time per row of the same loop without looking at the clock, where one call may overlap the next.
+  XGBoost's C API takes the row's address in a JSON text, which is written as part of the call.
 - **Cold.** Before each call, one byte of every cache line of 64 MiB is read, so neither code nor tables nor row are
   in a cache. Percentiles are of all rounds' calls together: {cold_calls} for each adapter and model.
-- **From Python.** One row: `perf_counter_ns` around each call, less what it takes around nothing. Batches:
+- **From Python.** Quickthorn, ONNX Runtime and oneDAL answer with probabilities, which is the longer way; the others
+  with margins. One row: `perf_counter_ns` around each call, less what it takes around nothing. Batches:
   nanoseconds per row.
 - **Compiling.** Wall-clock seconds of everything between the trained model's file and what serving loads, imports
   apart, and the largest process' memory. What rivals compile is kept from run to run with the seconds it took then.
@@ -158,7 +159,8 @@ def _compile(results: Summary) -> str:
             continue
         recipe = next(one.prepared["recipe"] for one in found if one is not None and "recipe" in one.prepared)
         rows.append([f"{adapter} ({recipe})" if recipe else f"**{adapter}**", *(_offline(one) for one in found)])
-    title = "## Compile time, size and memory\n\nProcessor seconds / MB that serving loads / GB that compiling takes at most.\n\n"
+    title = "## Compile time, size and memory\n\n"
+    title += "Processor seconds / MB that serving loads / GB that compiling takes at most.\n\n"
     return title + _table(["", *results.models], rows)
 
 

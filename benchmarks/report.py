@@ -11,6 +11,7 @@ the repository. The first run takes about an hour longer than later ones: it tra
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import subprocess
@@ -39,8 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = _arguments(arguments)
     results = chosen.directory / ("results-small.json" if chosen.small else "results.json")
     if not chosen.render:
-        document = run(chosen)
-        results.write_text(json.dumps(document))
+        chosen.directory.mkdir(parents=True, exist_ok=True)
+        with (chosen.directory / "lock").open("w") as lock:
+            # Two runs would compile into each other's folders.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            results.write_text(json.dumps(run(chosen)))
         print(f"results: {results}")
     if chosen.small and chosen.page == ROOT / "benchmarks":
         return

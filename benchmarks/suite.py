@@ -98,7 +98,8 @@ class Suite:
         folder.mkdir(parents=True)
         answer = self._run(adapter, "prepare", [model])[model.name]
         _say(f"prepared {model.name}, {adapter.name}: {_summary(answer)}")
-        if not _passing(answer):
+        # What is not installed now may be in the next run.
+        if "not installed" not in answer:
             kept.write_text(json.dumps(answer))
         return answer
 
@@ -181,11 +182,6 @@ def _finish(command: list[str], log: Path, limit_s: int) -> str | None:
     if code < 0:
         return f"it ends with {signal.Signals(-code).name} ({last})"
     return f"it ends with exit code {code} ({last})"
-
-
-def _passing(answer: dict[str, Any]) -> bool:
-    """Whether the same could go otherwise in the next run."""
-    return bool(answer.get("not installed"))
 
 
 def _summary(answer: dict[str, Any]) -> str:

@@ -65,7 +65,7 @@ class NativeCall:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A rival that is ready to answer. What it answers is a margin, or with `scores` a probability."""
+    """A rival that is ready to answer. What it answers is a margin, or from Python with `scores` a probability."""
 
     batch: Callable[[npt.NDArray[np.float32]], Any] | None = None
     """From float32 [n, features] to n answers, called from Python."""
@@ -74,6 +74,7 @@ class Loaded:
     row_form: Callable[[npt.NDArray[np.float32]], Any] = lambda row: row
     native: NativeCall | None = None
     scores: bool = False
+    """Whether the calls from Python answer with probabilities; at C level, all answers are margins."""
     keep: Any = None
     """What has to live as long as the calls are made."""
 

@@ -48,11 +48,12 @@ class Quickthorn:
         (folder / "forest.so").write_bytes(read_forest(folder / "forest.qt").members[library_member(self.level)])
         library = ctypes.CDLL(str(folder / "forest.so"))
         return Loaded(
-            batch=forest.margin_batch,
-            one_row=forest.margin,
+            batch=forest.score_batch,
+            one_row=forest.score,
             # A row as a vector.
             row_form=lambda row: row[0],
             native=row_call("quickthorn_row.cpp", folder, model.rows(), function=library.quickthorn_forest_margins_f32),
+            scores=True,
             keep=(forest, library),
         )
 
