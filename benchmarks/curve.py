@@ -75,7 +75,7 @@ def _draw(point: Point, version: str, folder: Path) -> None:
     random = np.random.default_rng(point.value)
     # The format's outer parts are as this version of XGBoost writes them: taken from a model of one row.
     one_row = xgboost.DMatrix(np.zeros((1, point.features)), label=[0.5])
-    shell = xgboost.train({"base_score": 0.5, "max_depth": 1}, one_row, 1)
+    shell = xgboost.train({"objective": "binary:logistic", "base_score": 0.5, "max_depth": 1}, one_row, 1)
     document = json.loads(shell.save_raw("json"))
     model = document["learner"]["gradient_booster"]["model"]
     thresholds = _thresholds(point, random)

@@ -211,10 +211,10 @@ def _method(document: dict[str, Any], results: Summary) -> str:
     return _METHOD.format(
         rows=f"{settings['rows']:,}",
         processor=settings["processor"],
-        rounds=settings["rounds"],
+        rounds=len(document["rounds"]),
         clock=results.clock("empty_ns"),
         step=results.clock("step_ns"),
-        cold_calls=settings["rounds"] * settings["cold_rows"],
+        cold_calls=len(document["rounds"]) * settings["cold_rows"],
     )
 
 

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with (chosen.directory / "lock").open("w") as lock:
             # Two runs would compile into each other's folders.
             fcntl.flock(lock, fcntl.LOCK_EX)
-            results.write_text(json.dumps(run(chosen)))
+            run(chosen, results)
         print(f"results: {results}")
     if chosen.small and chosen.page == ROOT / "benchmarks":
         return
@@ -60,37 +60,32 @@ def write_page(document: dict[str, Any], folder: Path) -> None:
     (folder / "README.md").write_text(render(document, picture))
 
 
-def run(chosen: argparse.Namespace) -> dict[str, Any]:
-    """Everything that is measured, as a document that the page is rendered from."""
+def run(chosen: argparse.Namespace, results: Path) -> None:
+    """Measure everything; what the page is rendered from is written into `results` after every round."""
     suite = Suite(chosen.directory, chosen.processor, install=not chosen.small)
     names = chosen.adapters or [adapter.name for adapter in (small_adapters() if chosen.small else adapters())]
     taken = [adapter for adapter in adapters() if adapter.name in names]
     recipes = [models.small(recipe) if chosen.small else recipe for recipe in models.RECIPES]
     named = chosen.models or (models.SMALL_NAMES if chosen.small else [recipe.name for recipe in recipes])
-    wanted = [recipe for recipe in recipes if recipe.name in named]
-    made = [models.make(recipe, chosen.directory / "models") for recipe in wanted]
-    prepared = suite.prepare(taken, made, at_once=2 if chosen.small else 1)
+    made = [models.make(recipe, chosen.directory / "models") for recipe in recipes if recipe.name in named]
     effort = SMALL if chosen.small else FULL
-    rounds = [suite.measure(taken, made, effort, turn) for turn in range(1 if chosen.small else chosen.rounds)]
-    return {
+    document: dict[str, Any] = {
         "command": COMMAND,
         "commit": _commit(),
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "remark": chosen.remark,
         "machine": machine(),
-        "settings": {
-            "rounds": len(rounds),
-            "processor": chosen.processor,
-            "cold_rows": effort.cold_rows,
-            "rows": wanted[0].test_rows if wanted else 0,
-        },
+        "settings": {"processor": chosen.processor, "cold_rows": effort.cold_rows, "rows": recipes[0].test_rows},
         "models": {model.name: model.card for model in made},
         "reads": {adapter.name: adapter.libraries for adapter in taken},
         "tolerances": {adapter.name: adapter.tolerance for adapter in taken},
-        "prepared": prepared,
-        "rounds": rounds,
         "curve": [] if chosen.no_curve else _curve(suite, taken, chosen),
+        "prepared": suite.prepare(taken, made, at_once=2 if chosen.small else 1),
+        "rounds": [],
     }
+    for turn in range(1 if chosen.small else chosen.rounds):
+        document["rounds"].append(suite.measure(taken, made, effort, turn))
+        results.write_text(json.dumps(document))
 
 
 def small_adapters() -> tuple[Adapter, ...]:
