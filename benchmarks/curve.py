@@ -10,6 +10,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,9 @@ def _draw(point: Point, version: str, folder: Path) -> None:
     document = json.loads(shell.save_raw("json"))
     model = document["learner"]["gradient_booster"]["model"]
     thresholds = _thresholds(point, random)
-    model["trees"] = [_tree(point, number, thresholds, random) for number in range(point.trees)]
+    # In turns, so that every threshold is asked for.
+    turns = [cycle(each) for each in thresholds]
+    model["trees"] = [_tree(point, number, turns, random) for number in range(point.trees)]
     model["tree_info"] = [0] * point.trees
     model["iteration_indptr"] = list(range(point.trees + 1))
     model["gbtree_model_param"]["num_trees"] = str(point.trees)
@@ -98,16 +101,14 @@ def _thresholds(point: Point, random: np.random.Generator) -> list[npt.NDArray[n
 
 
 def _tree(
-    point: Point, number: int, thresholds: list[npt.NDArray[np.float32]], random: np.random.Generator
+    point: Point, number: int, thresholds: list[cycle[np.float32]], random: np.random.Generator
 ) -> dict[str, Any]:
     """A complete tree, breadth first, as XGBoost's JSON has it."""
     inner, nodes = 2**point.depth - 1, 2 ** (point.depth + 1) - 1
     feature = random.integers(0, point.features, inner)
     if point.line == "thresholds":
         feature[random.random(inner) < 0.5] = 0
-    # In turns, so that every threshold of the first feature is asked for.
-    turn = number * inner + np.arange(inner)
-    chosen = [thresholds[f][t % len(thresholds[f])] for f, t in zip(feature, turn, strict=True)]
+    chosen = [next(thresholds[each]) for each in feature]
     leaves = (random.normal(size=nodes - inner) / 100).astype(np.float32)
     values = [float(value) for value in [*chosen, *leaves]]
     children = np.arange(inner)
