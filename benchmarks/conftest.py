@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import xgboost
+from benchmarks.machine import processor
 from benchmarks.workload import workload_bundle
 
 RESULTS: list[tuple[str, int, npt.NDArray[np.float64]]] = []
@@ -67,11 +68,3 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("quickthorn", "numpy", "xgboost", "numba"))
     write(f"{versions}, Python {platform.python_version()}")
     write(f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}")
-
-
-def processor() -> str:
-    """The processor's own name."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
