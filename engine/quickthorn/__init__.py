@@ -1,7 +1,7 @@
 """Quickthorn: event → features → forest → calibration → decision, in microseconds, in the process."""
 
 from quickthorn.event import Boolean, Category, Entity, Event, EventTime, Id, Money, Number, Text, field
-from quickthorn.features import FeatureSet, count, kernel, mean, sum
+from quickthorn.features import FeatureSet, count, kernel, mean, ratio, share, sum, z_score
 from quickthorn.native import _native
 from quickthorn.serving import Batch, Engine
 
@@ -25,5 +25,8 @@ __all__ = [
     "field",
     "kernel",
     "mean",
+    "ratio",
+    "share",
     "sum",
+    "z_score",
 ]

@@ -10,6 +10,7 @@ from numba.core.errors import NumbaError
 
 from quickthorn.errors import FeatureError
 from quickthorn.features.ahead import Lowered, ahead_of_time, modules
+from quickthorn.features.built_in import code_of
 from quickthorn.features.declare import Kernel
 from quickthorn.features.objects import ALLOWED_SYMBOLS, Export, link, process_globals, undefined_symbols
 from quickthorn.features.plan import FieldOperand, Step
@@ -38,7 +39,8 @@ def compile_kernel(kernel: Kernel, argument_types: tuple[Any, ...], machine: Any
     """
     # Checked, unlike our own: an index that might be out of range then counts as raising, instead of reading what lies
     # behind a table when the data is bad.
-    compiled = ahead_of_time(kernel.function, checked=True)
+    function, checked = code_of(kernel)
+    compiled = ahead_of_time(function, checked=checked)
     try:
         lowered = Lowered(compiled, argument_types)
     except NumbaError as error:

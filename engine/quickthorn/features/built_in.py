@@ -1,0 +1,87 @@
+"""Kernels that come with Quickthorn: how they are declared, what they take, and how their code is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from quickthorn.errors import FeatureError
+from quickthorn.event import Boolean, EventTime, Field, Money, Number
+from quickthorn.features.declare import Aggregate, Application, Constant, Expression, Kernel, Reference
+
+Takes: TypeAlias = Literal["number", "time"]
+_NUMERIC = (Money, Number, Boolean)
+
+
+@dataclass(frozen=True, eq=False)
+class BuiltIn(Kernel):
+    """A kernel of Quickthorn's own.
+
+    ``takes``       what each argument is; a constant that only parametrises the kernel is a "number"
+    ``parameters``  what the code was made for, such as a time zone; the slow reference reads them
+    ``load``        where the code needs Numba to be written down: gives the function, called by the compiler alone
+
+    Two declarations of the same kernel with the same parameters must share one BuiltIn, so that the value is computed
+    once: modules keep them as constants or behind ``functools.cache``.
+    """
+
+    takes: tuple[Takes, ...] = ()
+    parameters: tuple[Any, ...] = ()
+    load: Callable[[], Callable[..., Any]] | None = None
+
+    def __call__(self, *arguments: object) -> Application:
+        """The kernel applied; FeatureError names it where an argument is not what it takes."""
+        taken = zip(arguments, self.takes, strict=True)
+        return Application(self, tuple(_taken(self.name, argument, takes) for argument, takes in taken))
+
+
+def built_in(
+    function: Callable[..., Any], takes: tuple[Takes, ...], *, name: str = "", parameters: tuple[Any, ...] = ()
+) -> BuiltIn:
+    """A built-in kernel whose code is plain Python over ``math``."""
+    return BuiltIn(function, name or function.__name__, len(takes), "quickthorn", takes, parameters)
+
+
+def loaded_built_in(
+    name: str, takes: tuple[Takes, ...], load: Callable[[], Callable[..., Any]], parameters: tuple[Any, ...] = ()
+) -> BuiltIn:
+    """A built-in kernel whose code is written with Numba, and therefore only found when a bundle is compiled."""
+    return BuiltIn(load, name, len(takes), "quickthorn", takes, parameters, load)
+
+
+def code_of(kernel: Kernel) -> tuple[Callable[..., Any], bool]:
+    """The function to compile, and whether its indexes are to be checked: a user's are, our own are proven by tests."""
+    if not isinstance(kernel, BuiltIn):
+        return kernel.function, True
+    return (kernel.load() if kernel.load is not None else kernel.function), False
+
+
+def check_number(where: str, value: object, least: float, most: float) -> float:
+    """A parameter as float64; FeatureError where it is no number from ``least`` to ``most``."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most:
+        return float(value)
+    raise FeatureError(f"{where}: expected a number from {least:g} to {most:g}, found {value!r}")
+
+
+def check_whole(where: str, value: object, least: int, most: int) -> int:
+    """A whole parameter; FeatureError where it is no int from ``least`` to ``most``."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise FeatureError(f"{where}: expected a whole number from {least} to {most}, found {value!r}")
+    return value
+
+
+def _taken(name: str, argument: object, takes: Takes) -> Expression:
+    if isinstance(argument, (Aggregate, Reference, Application)):
+        return argument
+    if isinstance(argument, (int, float)) and not isinstance(argument, bool):
+        return Constant(float(argument))
+    if takes == "time":
+        if isinstance(argument, EventTime):
+            return argument
+        raise FeatureError(f"{name}: expected an EventTime field or a feature in microseconds, found {argument!r}")
+    if isinstance(argument, Field) and isinstance(argument, _NUMERIC):
+        return argument
+    raise FeatureError(
+        f"{name}: expected a Money, Number or Boolean field, a feature, an aggregate or a number, found {argument!r}"
+    )
