@@ -1,7 +1,30 @@
 """Quickthorn: event → features → forest → calibration → decision, in microseconds, in the process."""
 
 from quickthorn.event import Boolean, Category, Entity, Event, EventTime, Id, Money, Number, Text, field
-from quickthorn.features import FeatureSet, count, kernel, mean, ratio, share, sum, z_score
+from quickthorn.features import (
+    FeatureSet,
+    count,
+    cyclic,
+    day_of_month,
+    days_to_month_end,
+    decimal_part,
+    first_digit,
+    hour,
+    is_month_end,
+    is_night,
+    is_weekend,
+    kernel,
+    log,
+    log1p,
+    mean,
+    ratio,
+    roundness,
+    share,
+    sum,
+    time_of_day,
+    weekday,
+    z_score,
+)
 from quickthorn.native import _native
 from quickthorn.serving import Batch, Engine
 
@@ -22,11 +45,25 @@ __all__ = [
     "Number",
     "Text",
     "count",
+    "cyclic",
+    "day_of_month",
+    "days_to_month_end",
+    "decimal_part",
     "field",
+    "first_digit",
+    "hour",
+    "is_month_end",
+    "is_night",
+    "is_weekend",
     "kernel",
+    "log",
+    "log1p",
     "mean",
     "ratio",
+    "roundness",
     "share",
     "sum",
+    "time_of_day",
+    "weekday",
     "z_score",
 ]

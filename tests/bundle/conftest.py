@@ -40,6 +40,7 @@ _DOCUMENT: Document = {
     ],
     "features": ["amount", "customer_mean_1d"],
     "groups": [{"entity": "customer", "columns": ["amount"], "aggregates": 1, "horizon_us": 86_400_000_000}],
+    "tables": [],
     "lateness_us": 0,
     "remembered_ids": 1024,
     "row_limit": 4096,

@@ -11,6 +11,7 @@ from quickthorn.bundle.manifest import (
     Member,
     PolicySummary,
     SchemaField,
+    TableSummary,
     ToolVersions,
 )
 
@@ -25,6 +26,7 @@ __all__ = [
     "Member",
     "PolicySummary",
     "SchemaField",
+    "TableSummary",
     "ToolVersions",
     "read_bundle",
     "write_bundle",

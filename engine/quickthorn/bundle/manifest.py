@@ -89,6 +89,18 @@ class GroupSummary(_Record, frozen=True, kw_only=True):
     horizon_us: _Positive
 
 
+class TableSummary(_Record, frozen=True, kw_only=True):
+    """A table of constants in the libraries that features look things up in, such as the rules of a time zone.
+
+    ``entries`` is how many there are and ``sha256`` a digest of their contents, in hex.
+    """
+
+    kind: _Text
+    name: _Text
+    entries: _Count
+    sha256: _Digest
+
+
 class ForestSummary(_Record, frozen=True, kw_only=True):
     """The trained model: the library it came from, its size, and how a margin becomes a score.
 
@@ -164,6 +176,7 @@ class Manifest(_Record, frozen=True, kw_only=True):
     ``schema``          its fields in slot order
     ``features``        feature names in vector order
     ``groups``          the windowed aggregates, one entry per entity field that has any
+    ``tables``          the tables of constants that features were compiled with
     ``lateness_us``     how much older than its entity's newest an event may be and still be put in its place
     ``remembered_ids``  how many event ids are remembered to recognise retries
     ``row_limit``       most events kept per entity
@@ -180,6 +193,7 @@ class Manifest(_Record, frozen=True, kw_only=True):
     schema: tuple[SchemaField, ...]
     features: Annotated[tuple[_Text, ...], Meta(min_length=1)]
     groups: tuple[GroupSummary, ...]
+    tables: tuple[TableSummary, ...] = ()
     lateness_us: _Count
     remembered_ids: _Count
     row_limit: _Positive

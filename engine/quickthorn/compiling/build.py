@@ -16,6 +16,7 @@ from quickthorn.bundle import (
     Manifest,
     PolicySummary,
     SchemaField,
+    TableSummary,
     ToolVersions,
     write_bundle,
 )
@@ -40,6 +41,7 @@ from quickthorn.decision import Policy
 from quickthorn.errors import FeatureError, ModelError, PolicyError
 from quickthorn.event import Field, Money
 from quickthorn.features import FeatureSet
+from quickthorn.features.built_in import constant_tables
 from quickthorn.features.plan import Plan, plan
 from quickthorn.native import _native
 from quickthorn.serving import Engine
@@ -164,6 +166,10 @@ def _assemble(
                 horizon_us=group.horizon_us,
             )
             for group in planned.groups
+        ),
+        tables=tuple(
+            TableSummary(kind=table.kind, name=table.name, entries=table.entries, sha256=table.sha256)
+            for table in constant_tables(features.expression(name) for name in features.names)
         ),
         lateness_us=features.lateness_us,
         remembered_ids=features.remembered_ids,

@@ -1,6 +1,42 @@
 """The second stage: what is known about an event at the moment it happens."""
 
+from quickthorn.features.amounts import decimal_part, first_digit, log, log1p, roundness
+from quickthorn.features.calendar import (
+    cyclic,
+    day_of_month,
+    days_to_month_end,
+    hour,
+    is_month_end,
+    is_night,
+    is_weekend,
+    time_of_day,
+    weekday,
+)
 from quickthorn.features.declare import FeatureSet, Kernel, count, kernel, mean, sum
 from quickthorn.features.ratios import ratio, share, z_score
 
-__all__ = ["FeatureSet", "Kernel", "count", "kernel", "mean", "ratio", "share", "sum", "z_score"]
+__all__ = [
+    "FeatureSet",
+    "Kernel",
+    "count",
+    "cyclic",
+    "day_of_month",
+    "days_to_month_end",
+    "decimal_part",
+    "first_digit",
+    "hour",
+    "is_month_end",
+    "is_night",
+    "is_weekend",
+    "kernel",
+    "log",
+    "log1p",
+    "mean",
+    "ratio",
+    "roundness",
+    "share",
+    "sum",
+    "time_of_day",
+    "weekday",
+    "z_score",
+]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal, TypeAlias
 
 from quickthorn.errors import FeatureError
@@ -14,6 +14,16 @@ Takes: TypeAlias = Literal["number", "time"]
 _NUMERIC = (Money, Number, Boolean)
 
 
+@dataclass(frozen=True)
+class ConstantTable:
+    """What a kernel's code was made from, as the manifest lists it: ``sha256`` is of its contents, in hex."""
+
+    kind: str
+    name: str
+    entries: int
+    sha256: str
+
+
 @dataclass(frozen=True, eq=False)
 class BuiltIn(Kernel):
     """A kernel of Quickthorn's own.
@@ -21,6 +31,7 @@ class BuiltIn(Kernel):
     ``takes``       what each argument is; a constant that only parametrises the kernel is a "number"
     ``parameters``  what the code was made for, such as a time zone; the slow reference reads them
     ``load``        where the code needs Numba to be written down: gives the function, called by the compiler alone
+    ``table``       where the code holds a table of constants: what the manifest says of it
 
     Two declarations of the same kernel with the same parameters must share one BuiltIn, so that the value is computed
     once: modules keep them as constants or behind ``functools.cache``.
@@ -29,11 +40,16 @@ class BuiltIn(Kernel):
     takes: tuple[Takes, ...] = ()
     parameters: tuple[Any, ...] = ()
     load: Callable[[], Callable[..., Any]] | None = None
+    table: Callable[[], ConstantTable] | None = None
 
     def __call__(self, *arguments: object) -> Application:
         """The kernel applied; FeatureError names it where an argument is not what it takes."""
+        return self.applied(self.name, *arguments)
+
+    def applied(self, where: str, *arguments: object) -> Application:
+        """The kernel applied on behalf of the declaration ``where``, which is what an error names."""
         taken = zip(arguments, self.takes, strict=True)
-        return Application(self, tuple(_taken(self.name, argument, takes) for argument, takes in taken))
+        return Application(self, tuple(_taken(where, argument, takes) for argument, takes in taken))
 
 
 def built_in(
@@ -44,10 +60,31 @@ def built_in(
 
 
 def loaded_built_in(
-    name: str, takes: tuple[Takes, ...], load: Callable[[], Callable[..., Any]], parameters: tuple[Any, ...] = ()
+    name: str,
+    takes: tuple[Takes, ...],
+    load: Callable[[], Callable[..., Any]],
+    parameters: tuple[Any, ...] = (),
+    table: Callable[[], ConstantTable] | None = None,
 ) -> BuiltIn:
     """A built-in kernel whose code is written with Numba, and therefore only found when a bundle is compiled."""
-    return BuiltIn(load, name, len(takes), "quickthorn", takes, parameters, load)
+    return BuiltIn(load, name, len(takes), "quickthorn", takes, parameters, load, table)
+
+
+def constant_tables(expressions: Iterable[object]) -> tuple[ConstantTable, ...]:
+    """The tables of all kernels in these expressions, each once, by kind and name."""
+    tables: dict[ConstantTable, None] = {}
+    waiting = list(expressions)
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, tuple):
+            waiting.extend(part)
+        elif isinstance(part, BuiltIn):
+            if part.table is not None:
+                tables[part.table()] = None
+        elif is_dataclass(part) and not isinstance(part, (Field, type)):
+            # Whatever kind of expression it is, its kernels are somewhere among its fields.
+            waiting.extend(getattr(part, each.name) for each in fields(part))
+    return tuple(sorted(tables, key=lambda table: (table.kind, table.name, table.sha256)))
 
 
 def code_of(kernel: Kernel) -> tuple[Callable[..., Any], bool]:
@@ -77,9 +114,11 @@ def _taken(name: str, argument: object, takes: Takes) -> Expression:
     if isinstance(argument, (int, float)) and not isinstance(argument, bool):
         return Constant(float(argument))
     if takes == "time":
-        if isinstance(argument, EventTime):
+        if isinstance(argument, (EventTime, Number)):
             return argument
-        raise FeatureError(f"{name}: expected an EventTime field or a feature in microseconds, found {argument!r}")
+        raise FeatureError(
+            f"{name}: expected an EventTime field, or a Number field or feature in microseconds, found {argument!r}"
+        )
     if isinstance(argument, Field) and isinstance(argument, _NUMERIC):
         return argument
     raise FeatureError(

@@ -9,12 +9,28 @@ from collections.abc import Callable
 from typing import Any
 
 from quickthorn.features.built_in import BuiltIn
-from quickthorn.reference import ratios
+from quickthorn.reference import amounts, calendar, ratios
 
 MEANINGS: dict[str, Callable[..., float]] = {
     "ratio": ratios.ratio,
     "z_score": ratios.z_score,
     "share": ratios.share,
+    "log": amounts.log,
+    "log1p": amounts.log1p,
+    "roundness": amounts.roundness,
+    "decimal_part": amounts.decimal_part,
+    "first_digit": amounts.first_digit,
+    "local_time": calendar.local_time,
+    "hour": calendar.hour,
+    "time_of_day": calendar.time_of_day,
+    "weekday": calendar.weekday,
+    "day_of_month": calendar.day_of_month,
+    "days_to_month_end": calendar.days_to_month_end,
+    "is_month_end": calendar.is_month_end,
+    "is_weekend": calendar.is_weekend,
+    "is_night": calendar.is_night,
+    "circle_sin": calendar.circle_sin,
+    "circle_cos": calendar.circle_cos,
 }
 
 
