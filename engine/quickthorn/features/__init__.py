@@ -13,6 +13,7 @@ from quickthorn.features.calendar import (
     weekday,
 )
 from quickthorn.features.declare import FeatureSet, Kernel, count, kernel, mean, sum
+from quickthorn.features.geography import distance_km, implied_speed_kmh, mismatch
 from quickthorn.features.ratios import ratio, share, z_score
 
 __all__ = [
@@ -23,8 +24,10 @@ __all__ = [
     "day_of_month",
     "days_to_month_end",
     "decimal_part",
+    "distance_km",
     "first_digit",
     "hour",
+    "implied_speed_kmh",
     "is_month_end",
     "is_night",
     "is_weekend",
@@ -32,6 +35,7 @@ __all__ = [
     "log",
     "log1p",
     "mean",
+    "mismatch",
     "ratio",
     "roundness",
     "share",

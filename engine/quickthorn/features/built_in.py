@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal, TypeAlias
 
 from quickthorn.errors import FeatureError
-from quickthorn.event import Boolean, EventTime, Field, Money, Number
+from quickthorn.event import Boolean, Category, EventTime, Field, Money, Number
 from quickthorn.features.declare import Aggregate, Application, Constant, Expression, Kernel, Reference
 
-Takes: TypeAlias = Literal["number", "time"]
+Takes: TypeAlias = Literal["number", "time", "ordinal"]
 _NUMERIC = (Money, Number, Boolean)
 
 
@@ -119,6 +119,10 @@ def _taken(name: str, argument: object, takes: Takes) -> Expression:
         raise FeatureError(
             f"{name}: expected an EventTime field, or a Number field or feature in microseconds, found {argument!r}"
         )
+    if takes == "ordinal":
+        if isinstance(argument, Category) and argument.values:
+            return argument
+        raise FeatureError(f"{name}: expected a category with declared values or a feature, found {argument!r}")
     if isinstance(argument, Field) and isinstance(argument, _NUMERIC):
         return argument
     raise FeatureError(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from quickthorn.features.built_in import BuiltIn
-from quickthorn.reference import amounts, calendar, ratios
+from quickthorn.reference import amounts, calendar, geography, ratios
 
 MEANINGS: dict[str, Callable[..., float]] = {
     "ratio": ratios.ratio,
@@ -31,6 +31,9 @@ MEANINGS: dict[str, Callable[..., float]] = {
     "is_night": calendar.is_night,
     "circle_sin": calendar.circle_sin,
     "circle_cos": calendar.circle_cos,
+    "distance_km": geography.distance_km,
+    "speed_kmh": geography.speed_kmh,
+    "mismatch": geography.mismatch,
 }
 
 
