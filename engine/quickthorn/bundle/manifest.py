@@ -50,6 +50,7 @@ class SchemaField(_Record, frozen=True, kw_only=True):
 
     ``scale``, ``minor_units`` and ``signed`` belong to money alone, ``values`` and ``closed`` to categories alone;
     elsewhere they keep these defaults. ``scale`` is required for money: the decimal digits of its minor unit.
+    ``as_text`` belongs to entities, categories and text: a feature is computed from the value's text.
     """
 
     name: _Text
@@ -60,6 +61,7 @@ class SchemaField(_Record, frozen=True, kw_only=True):
     signed: bool = False
     values: tuple[_Text, ...] = ()
     closed: bool = False
+    as_text: bool = False
 
     def __post_init__(self) -> None:
         if self.kind == "money":
@@ -69,6 +71,8 @@ class SchemaField(_Record, frozen=True, kw_only=True):
             raise ValueError(f"{self.kind} field {self.name!r}: expected no money options, found some")
         if self.kind != "category" and (self.values or self.closed):
             raise ValueError(f"{self.kind} field {self.name!r}: expected no category options, found some")
+        if self.as_text and self.kind not in ("entity", "category", "text"):
+            raise ValueError(f"{self.kind} field {self.name!r}: expected no text option, found one")
         if self.closed and not self.values:
             raise ValueError(f"category field {self.name!r}: expected values to be closed over, found none")
         _refuse_twice(self.values, f"category field {self.name!r}: value")

@@ -41,7 +41,7 @@ from quickthorn.decision import Policy
 from quickthorn.errors import FeatureError, ModelError, PolicyError
 from quickthorn.event import Field, Money
 from quickthorn.features import FeatureSet
-from quickthorn.features.built_in import constant_tables
+from quickthorn.features.built_in import constant_tables, text_fields
 from quickthorn.features.plan import Plan, plan
 from quickthorn.native import _native
 from quickthorn.serving import Engine
@@ -152,11 +152,13 @@ def _assemble(
         members[GOLDEN_MARGINS] = forest.golden.margins.tobytes()
         members[GOLDEN_SCORES] = forest.golden.scores.tobytes()
         members[GOLDEN_LEAVES] = forest.golden.leaves.tobytes()
+    expressions = [features.expression(name) for name in features.names]
+    read_as_text = text_fields(expressions)
     manifest = Manifest(
         quickthorn=metadata.version("quickthorn"),
         targets=targets,
         event=features.schema.name,
-        schema=tuple(_schema_field(field) for field in features.schema.fields),
+        schema=tuple(_schema_field(field, as_text=field in read_as_text) for field in features.schema.fields),
         features=features.names,
         groups=tuple(
             GroupSummary(
@@ -169,7 +171,7 @@ def _assemble(
         ),
         tables=tuple(
             TableSummary(kind=table.kind, name=table.name, entries=table.entries, sha256=table.sha256)
-            for table in constant_tables(features.expression(name) for name in features.names)
+            for table in constant_tables(expressions)
         ),
         lateness_us=features.lateness_us,
         remembered_ids=features.remembered_ids,
@@ -186,7 +188,7 @@ def _assemble(
     return manifest, members
 
 
-def _schema_field(field: Field) -> SchemaField:
+def _schema_field(field: Field, *, as_text: bool) -> SchemaField:
     return SchemaField(
         name=field.name,
         kind=field.kind,  # type: ignore[arg-type]  # a ClassVar str of each Field subclass
@@ -196,6 +198,7 @@ def _schema_field(field: Field) -> SchemaField:
         signed=field.signed,
         values=field.values,
         closed=field.closed,
+        as_text=as_text,
     )
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal, TypeAlias
 
 from quickthorn.errors import FeatureError
-from quickthorn.event import Boolean, Category, EventTime, Field, Money, Number
+from quickthorn.event import Boolean, Category, Entity, EventTime, Field, Money, Number, Text
 from quickthorn.features.declare import Aggregate, Application, Constant, Expression, Kernel, Reference
 
-Takes: TypeAlias = Literal["number", "time", "ordinal"]
+Takes: TypeAlias = Literal["number", "time", "ordinal", "text"]
 _NUMERIC = (Money, Number, Boolean)
 
 
@@ -70,21 +70,39 @@ def loaded_built_in(
     return BuiltIn(load, name, len(takes), "quickthorn", takes, parameters, load, table)
 
 
+def takes_text(kernel: Kernel, place: int) -> bool:
+    """Whether the kernel takes a field's text as its argument of that place, and not a number."""
+    return isinstance(kernel, BuiltIn) and kernel.takes[place] == "text"
+
+
 def constant_tables(expressions: Iterable[object]) -> tuple[ConstantTable, ...]:
     """The tables of all kernels in these expressions, each once, by kind and name."""
-    tables: dict[ConstantTable, None] = {}
+    kernels = (application.kernel for application in _applications(expressions))
+    tables = {kernel.table() for kernel in kernels if isinstance(kernel, BuiltIn) and kernel.table is not None}
+    return tuple(sorted(tables, key=lambda table: (table.kind, table.name, table.sha256)))
+
+
+def text_fields(expressions: Iterable[object]) -> frozenset[Field]:
+    """The fields whose text a kernel in these expressions takes."""
+    return frozenset(
+        argument
+        for application in _applications(expressions)
+        for place, argument in enumerate(application.arguments)
+        if isinstance(argument, Field) and takes_text(application.kernel, place)
+    )
+
+
+def _applications(expressions: Iterable[object]) -> Iterator[Application]:
     waiting = list(expressions)
     while waiting:
         part = waiting.pop()
+        if isinstance(part, Application):
+            yield part
         if isinstance(part, tuple):
             waiting.extend(part)
-        elif isinstance(part, BuiltIn):
-            if part.table is not None:
-                tables[part.table()] = None
-        elif is_dataclass(part) and not isinstance(part, (Field, type)):
-            # Whatever kind of expression it is, its kernels are somewhere among its fields.
+        elif is_dataclass(part) and not isinstance(part, (Field, Kernel, type)):
+            # Whatever kind of expression it is, others are somewhere among its fields: arguments, a condition.
             waiting.extend(getattr(part, each.name) for each in fields(part))
-    return tuple(sorted(tables, key=lambda table: (table.kind, table.name, table.sha256)))
 
 
 def code_of(kernel: Kernel) -> tuple[Callable[..., Any], bool]:
@@ -109,6 +127,10 @@ def check_whole(where: str, value: object, least: int, most: int) -> int:
 
 
 def _taken(name: str, argument: object, takes: Takes) -> Expression:
+    if takes == "text":
+        if isinstance(argument, (Text, Category, Entity)):
+            return argument
+        raise FeatureError(f"{name}: expected a Text, Category or Entity field, found {argument!r}")
     if isinstance(argument, (Aggregate, Reference, Application)):
         return argument
     if isinstance(argument, (int, float)) and not isinstance(argument, bool):

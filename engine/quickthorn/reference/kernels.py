@@ -17,7 +17,7 @@ from quickthorn.reference.built_in import built_in_value
 _IN_NUMPY = {"pow": "power", "acosh": "arccosh", "atanh": "arctanh", "acos": "arccos", "asin": "arcsin"}
 
 
-def apply(kernel: Kernel, *arguments: float) -> float:
+def apply(kernel: Kernel, *arguments: Any) -> float:
     """A kernel's value with the arithmetic of the machine: x/0 is infinite, 0/0 is missing, int64 wraps around.
 
     The kernel runs over NumPy scalars, which divide and overflow as compiled code does; event times are ints, the rest
