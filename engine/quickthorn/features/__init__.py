@@ -13,10 +13,13 @@ from quickthorn.features.calendar import (
     weekday,
 )
 from quickthorn.features.declare import FeatureSet, Kernel, count, kernel, mean, sum
+from quickthorn.features.encodings import Encoding, encoded, hash_bucket
+from quickthorn.features.fitting import fit_frequency, fit_ordinal, fit_target_mean, fit_weight_of_evidence
 from quickthorn.features.geography import distance_km, implied_speed_kmh, mismatch
 from quickthorn.features.ratios import ratio, share, z_score
 
 __all__ = [
+    "Encoding",
     "FeatureSet",
     "Kernel",
     "count",
@@ -25,7 +28,13 @@ __all__ = [
     "days_to_month_end",
     "decimal_part",
     "distance_km",
+    "encoded",
     "first_digit",
+    "fit_frequency",
+    "fit_ordinal",
+    "fit_target_mean",
+    "fit_weight_of_evidence",
+    "hash_bucket",
     "hour",
     "implied_speed_kmh",
     "is_month_end",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from quickthorn.features.built_in import BuiltIn
-from quickthorn.reference import amounts, calendar, geography, ratios
+from quickthorn.reference import amounts, calendar, categories, geography, ratios
 
 MEANINGS: dict[str, Callable[..., float]] = {
     "ratio": ratios.ratio,
@@ -34,6 +34,8 @@ MEANINGS: dict[str, Callable[..., float]] = {
     "distance_km": geography.distance_km,
     "speed_kmh": geography.speed_kmh,
     "mismatch": geography.mismatch,
+    "encoded": categories.encoded,
+    "hash_bucket": categories.hash_bucket,
 }
 
 
