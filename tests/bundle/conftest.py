@@ -64,7 +64,14 @@ _DOCUMENT: Document = {
     },
     "members": [],
 }
-_FIELD_DEFAULTS: Document = {"scale": None, "minor_units": False, "signed": False, "values": [], "closed": False, "as_text": False}
+_FIELD_DEFAULTS: Document = {
+    "scale": None,
+    "minor_units": False,
+    "signed": False,
+    "values": [],
+    "closed": False,
+    "as_text": False,
+}
 for _field in _DOCUMENT["schema"]:
     _given = dict(_field)
     _field.clear()

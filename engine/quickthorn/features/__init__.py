@@ -17,6 +17,7 @@ from quickthorn.features.encodings import Encoding, encoded, hash_bucket
 from quickthorn.features.fitting import fit_frequency, fit_ordinal, fit_target_mean, fit_weight_of_evidence
 from quickthorn.features.geography import distance_km, implied_speed_kmh, mismatch
 from quickthorn.features.ratios import ratio, share, z_score
+from quickthorn.features.texts import digit_ratio, edit_distance, edit_similarity, entropy, jaro_winkler, text_length
 
 __all__ = [
     "Encoding",
@@ -27,8 +28,12 @@ __all__ = [
     "day_of_month",
     "days_to_month_end",
     "decimal_part",
+    "digit_ratio",
     "distance_km",
+    "edit_distance",
+    "edit_similarity",
     "encoded",
+    "entropy",
     "first_digit",
     "fit_frequency",
     "fit_ordinal",
@@ -40,6 +45,7 @@ __all__ = [
     "is_month_end",
     "is_night",
     "is_weekend",
+    "jaro_winkler",
     "kernel",
     "log",
     "log1p",
@@ -49,6 +55,7 @@ __all__ = [
     "roundness",
     "share",
     "sum",
+    "text_length",
     "time_of_day",
     "weekday",
     "z_score",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal, TypeAlias
@@ -103,6 +104,19 @@ def _applications(expressions: Iterable[object]) -> Iterator[Application]:
         elif is_dataclass(part) and not isinstance(part, (Field, Kernel, type)):
             # Whatever kind of expression it is, others are somewhere among its fields: arguments, a condition.
             waiting.extend(getattr(part, each.name) for each in fields(part))
+
+
+def code_in(module: str, name: str, *made_for: object) -> Callable[[], Callable[..., Any]]:
+    """How a kernel's code is loaded: the function of that name, or what it makes for these parameters.
+
+    The module is named and not imported, because it imports Numba, which serving must never do.
+    """
+
+    def load() -> Callable[..., Any]:
+        code: Callable[..., Any] = getattr(importlib.import_module(f"quickthorn.features.{module}"), name)
+        return code(*made_for) if made_for else code
+
+    return load
 
 
 def code_of(kernel: Kernel) -> tuple[Callable[..., Any], bool]:

@@ -8,13 +8,19 @@ the features are missing.
 from __future__ import annotations
 
 import functools
-import importlib
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 from quickthorn.errors import FeatureError
-from quickthorn.features.built_in import BuiltIn, ConstantTable, Takes, check_number, check_whole, loaded_built_in
+from quickthorn.features.built_in import (
+    BuiltIn,
+    ConstantTable,
+    Takes,
+    check_number,
+    check_whole,
+    code_in,
+    loaded_built_in,
+)
 from quickthorn.features.declare import Application
 from quickthorn.features.zones import YEARS, check_years, check_zone, zone_rules
 
@@ -100,27 +106,18 @@ def _local_time(where: str, at: object, zone: object, years: object) -> Applicat
 
 @functools.cache
 def _zone_kernel(zone: str, first_year: int, last_year: int) -> BuiltIn:
-    def load() -> Callable[..., Any]:
-        from quickthorn.features import calendar_kernels
-
-        return calendar_kernels.local_time(zone_rules(zone, first_year, last_year))
-
     def table() -> ConstantTable:
         rules = zone_rules(zone, first_year, last_year)
         name = f"{zone} {first_year}-{last_year}"
         return ConstantTable("zone", name, len(rules.starts_us), rules.sha256)
 
-    return loaded_built_in("local_time", ("time",), load, (zone, first_year, last_year), table)
+    span = (zone, first_year, last_year)
+    return loaded_built_in("local_time", ("time",), code_in("calendar_kernels", "local_time", *span), span, table)
 
 
 def _calendar(name: str, parameters: int = 0) -> BuiltIn:
-    def load() -> Callable[..., Any]:
-        kernels = importlib.import_module("quickthorn.features.calendar_kernels")
-        code: Callable[..., Any] = getattr(kernels, name)
-        return code
-
     number: Takes = "number"
-    return loaded_built_in(name, (number,) * (1 + parameters), load)
+    return loaded_built_in(name, (number,) * (1 + parameters), code_in("calendar_kernels", name))
 
 
 _HOUR = _calendar("hour")

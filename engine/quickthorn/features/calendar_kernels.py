@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from quickthorn.features.ahead import ahead_of_time
-from quickthorn.features.zones import ZoneRules
+from quickthorn.features.zones import zone_rules
 
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
@@ -28,8 +28,9 @@ _MONTH_DAYS = ((31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31), (31, 29, 31, 30
 _MONTH_STARTS = np.array([[sum(days[:month]) for month in range(13)] for days in _MONTH_DAYS], np.int64)
 
 
-def local_time(rules: ZoneRules) -> Callable[..., float]:
+def local_time(zone: str, first_year: int, last_year: int) -> Callable[..., float]:
     """The kernel that turns microseconds UTC into microseconds of the zone's own clock, missing outside the span."""
+    rules = zone_rules(zone, first_year, last_year)
     first_us, end_us = rules.starts_us[0], rules.end_us
     bucket_count = ((end_us - first_us - 1) >> _BUCKET_BITS) + 1
     buckets = np.array(

@@ -13,13 +13,13 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from quickthorn.errors import FeatureError
-from quickthorn.features.built_in import BuiltIn, ConstantTable, check_whole, loaded_built_in
+from quickthorn.features.built_in import BuiltIn, ConstantTable, check_whole, code_in, loaded_built_in
 from quickthorn.features.declare import Application
 
 CODES_MOST = 2**20
@@ -87,14 +87,10 @@ class Encoding:
     def kernel(self) -> BuiltIn:
         """The kernel that looks values up."""
 
-        def load() -> Callable[..., Any]:
-            from quickthorn.features import category_kernels
-
-            return category_kernels.encoded(self.codes, self.unknown, self.missing)
-
         def table() -> ConstantTable:
             return ConstantTable("encoding", self.kind, len(self.codes), self.sha256)
 
+        load = code_in("category_kernels", "encoded", self.codes, self.unknown, self.missing)
         return loaded_built_in("encoded", ("text",), load, (self,), table)
 
     def _document(self) -> dict[str, Any]:
@@ -126,11 +122,7 @@ def hash_bucket(field: object, buckets: int, *, seed: int = 0, missing: float = 
 
 @functools.cache
 def _bucket_kernel(buckets: int, seed: int) -> BuiltIn:
-    def load() -> Callable[..., Any]:
-        from quickthorn.features import category_kernels
-
-        return category_kernels.hash_bucket(buckets, seed)
-
+    load = code_in("category_kernels", "hash_bucket", buckets, seed)
     return loaded_built_in("hash_bucket", ("text", "number"), load, (buckets, seed))
 
 

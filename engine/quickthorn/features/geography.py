@@ -6,10 +6,11 @@ import math
 from datetime import timedelta
 
 from quickthorn.errors import FeatureError
-from quickthorn.event import Category
+from quickthorn.event import Category, Entity, Text
 from quickthorn.features.built_in import built_in
 from quickthorn.features.declare import Application
 from quickthorn.features.durations import duration_us
+from quickthorn.features.texts import TEXT_MISMATCH
 
 # The mean radius of the Earth after the International Union of Geodesy and Geophysics.
 EARTH_RADIUS_KM = 6371.0088
@@ -53,17 +54,12 @@ def implied_speed_kmh(
 def mismatch(value: object, other: object) -> Application:
     """1 where two values differ, 0 where they are the same: the card's country and the terminal's, this and the last.
 
-    Both are categories of the same declared ``values``, or features that hold such a category's ordinal. Missing where
-    one is missing, and where both are unknown: two values that are not declared may or may not be the same.
+    Two fields (Category, Entity or Text) are compared by their text: its length and its first 256 bytes. A category
+    with declared ``values`` can also be compared with a feature that holds its ordinal, and two such features with each
+    other; then two unknown values may or may not be the same. Missing where that is so, or one is missing.
     """
-    categories = [each for each in (value, other) if isinstance(each, Category)]
-    for category in categories:
-        if not category.values:
-            raise FeatureError(f"mismatch: {category!r} needs field(values=(...)) before it can be compared")
-        if category.values != categories[0].values:
-            raise FeatureError(
-                f"mismatch: expected two categories of the same values, found {categories[0]!r} and {category!r}"
-            )
+    if isinstance(value, (Category, Entity, Text)) and isinstance(other, (Category, Entity, Text)):
+        return TEXT_MISMATCH.applied("mismatch", value, other)
     return _MISMATCH(value, other)
 
 

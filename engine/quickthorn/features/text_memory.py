@@ -88,11 +88,12 @@ def constant_table(contents: bytes) -> Any:
 def stack_memory(size_bytes: int) -> Any:
     """A function of no arguments that gives the address of that much memory, as long as the calling kernel runs.
 
-    What is in it means nothing.
+    What is in it means nothing. The kernel is never inlined, so that one feature's memory is the next one's again.
     """
 
     def address(typing_context: Any) -> tuple[Any, Any]:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            builder.function.attributes.add("noinline")
             with builder.goto_entry_block():
                 memory = builder.alloca(llvmlite.ir.ArrayType(_BYTE, size_bytes))
                 memory.align = 64

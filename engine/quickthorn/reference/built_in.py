@@ -1,6 +1,7 @@
 """What the built-in kernels mean, one plain function each, found by the kernel's name.
 
-A function takes the kernel's parameters, then its arguments: floats (NaN where missing), and event times as ints.
+A function takes the kernel's parameters, then its arguments: floats (NaN where missing), event times as ints,
+and texts as a str or None.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from quickthorn.features.built_in import BuiltIn
-from quickthorn.reference import amounts, calendar, categories, geography, ratios
+from quickthorn.reference import amounts, calendar, categories, geography, ratios, texts
 
 MEANINGS: dict[str, Callable[..., float]] = {
     "ratio": ratios.ratio,
@@ -36,6 +37,13 @@ MEANINGS: dict[str, Callable[..., float]] = {
     "mismatch": geography.mismatch,
     "encoded": categories.encoded,
     "hash_bucket": categories.hash_bucket,
+    "text_length": texts.text_length,
+    "digit_ratio": texts.digit_ratio,
+    "entropy": texts.entropy,
+    "edit_distance": texts.edit_distance,
+    "edit_similarity": texts.edit_similarity,
+    "jaro_winkler": texts.jaro_winkler,
+    "text_mismatch": texts.text_mismatch,
 }
 
 
