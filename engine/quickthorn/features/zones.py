@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo, available_timezones
 
 from quickthorn.errors import FeatureError
 
@@ -45,6 +43,10 @@ class ZoneRules:
 
 def check_zone(where: str, zone: object) -> str:
     """The name of a zone that exists; FeatureError where it does not."""
+    # Only where a calendar feature is declared: serving reads no zones, and neither import is free.
+    import difflib
+    from zoneinfo import ZoneInfo, available_timezones
+
     if isinstance(zone, str) and zone:
         try:
             ZoneInfo(zone)
@@ -71,6 +73,8 @@ def check_years(where: str, years: object) -> tuple[int, int]:
 @functools.cache
 def zone_rules(zone: str, first_year: int, last_year: int) -> ZoneRules:
     """The zone's rules over the span, from the time zone database that Python's zoneinfo finds."""
+    from zoneinfo import ZoneInfo
+
     clock = ZoneInfo(zone)
     seconds, end = _seconds(first_year), _seconds(last_year + 1)
     starts, offsets = [seconds], [_offset(clock, seconds)]
