@@ -22,11 +22,12 @@ from quickthorn.features.texts import COMPARED_CHARACTERS
 _AT_SIGN = 0x40
 _WORD = 8
 _LOG2 = constant_table(struct.pack(f"<{TEXT_BYTES + 1}d", 0.0, *map(math.log2, range(1, TEXT_BYTES + 1))))
-# Tables of characters are open: twice as many places as characters, each a key (a code point + 1, 0 where free) and
-# what is kept for it.
+# A table of characters has a word for each ASCII one, and after those twice as many places as there can be others, each
+# a key (a code point + 1, 0 where free) and a word.
+_ASCII = 128
 _PLACE_BYTES = 2 * _WORD
-_counts_memory = stack_memory(2 * TEXT_BYTES * _PLACE_BYTES)
-_places_memory = stack_memory(2 * COMPARED_CHARACTERS * _PLACE_BYTES)
+_counts_memory = stack_memory(_ASCII * _WORD + 2 * TEXT_BYTES * _PLACE_BYTES)
+_places_memory = stack_memory(_ASCII * _WORD + 4 * COMPARED_CHARACTERS * _PLACE_BYTES)
 _characters_memory = stack_memory(COMPARED_CHARACTERS * _WORD)
 _other_characters_memory = stack_memory(COMPARED_CHARACTERS * _WORD)
 
@@ -56,35 +57,42 @@ def _end(text: Any) -> int:
 
 @ahead_of_time
 def _character(source: Any, at: int, size: int) -> int:
-    """The code point of the character of ``size`` bytes at ``at``."""
+    """The code point of the character of ``size`` bytes at ``at``; only one byte makes an ASCII character."""
     point = load_byte(source, at)
     if size == 1:
         return int(point)
     point &= 0x7F >> size
     for more in range(1, size):
         point = point << 6 | load_byte(source, at + more) & 0x3F
-    return int(point)
+    return max(int(point), _ASCII)
 
 
 @ahead_of_time
-def _place_of(table: Any, mask: int, point: int) -> int:
-    """Where in a table the character is, or where it would be put."""
+def _word_of(table: Any, mask: int, point: int) -> int:
+    """Where in a table the character's word is; one that was not there is put in, with 0."""
+    if point < _ASCII:
+        return point * _WORD
     place = (point * 0x9E3779B1 >> 15) & mask
     while True:
-        found = load_int64(table, place * _PLACE_BYTES)
-        if found == 0 or found == point + 1:
-            return place
+        key_at = _ASCII * _WORD + place * _PLACE_BYTES
+        found = load_int64(table, key_at)
+        if found == point + 1:
+            return key_at + _WORD
+        if found == 0:
+            store_int64(table, key_at, point + 1)
+            store_int64(table, key_at + _WORD, 0)
+            return key_at + _WORD
         place = (place + 1) & mask
 
 
 @ahead_of_time
-def _cleared(table: Any, characters: int) -> int:
-    """Frees a table for that many characters; its number of places less one."""
-    places = 16
-    while places < 2 * characters:
+def _freed(table: Any, others: int) -> int:
+    """Frees the places of up to that many characters that are not ASCII; the number of places less one."""
+    places = 4
+    while places < 2 * others:
         places *= 2
     for place in range(places):
-        store_int64(table, place * _PLACE_BYTES, 0)
+        store_int64(table, _ASCII * _WORD + place * _PLACE_BYTES, 0)
     return places - 1
 
 
@@ -117,23 +125,27 @@ def entropy(text: Any) -> float:
     if end <= 0:
         return math.nan
     source, counts, log2 = text_bytes(text), _counts_memory(), _LOG2()
-    mask = _cleared(counts, end)
+    foreign = 0
+    for at in range(end):
+        byte = load_byte(source, at)
+        foreign += byte >> 7
+        store_int64(counts, (byte & (_ASCII - 1)) * _WORD, 0)
+    mask = _freed(counts, foreign)
     at = characters = 0
     while at < end:
         size = min(_character_bytes(load_byte(source, at)), end - at)
-        point = _character(source, at, size)
-        place = _place_of(counts, mask, point) * _PLACE_BYTES
-        before = load_int64(counts, place + _WORD) if load_int64(counts, place) else 0
-        store_int64(counts, place, point + 1)
-        store_int64(counts, place + _WORD, before + 1)
+        word = _word_of(counts, mask, _character(source, at, size))
+        store_int64(counts, word, load_int64(counts, word) + 1)
         at += size
         characters += 1
-    # −Σ c/n log2(c/n) = log2(n) − Σ c log2(c) / n
+    # −Σ c/n log2(c/n) = log2(n) − Σ c log2(c) / n, where each of the c characters adds log2(c).
     total = 0.0
-    for place in range(mask + 1):
-        if load_int64(counts, place * _PLACE_BYTES):
-            count = load_int64(counts, place * _PLACE_BYTES + _WORD)
-            total += float(count) * load_float64(log2, count * _WORD)
+    at = 0
+    while at < end:
+        size = min(_character_bytes(load_byte(source, at)), end - at)
+        word = _word_of(counts, mask, _character(source, at, size))
+        total += load_float64(log2, load_int64(counts, word) * _WORD)
+        at += size
     most: float = load_float64(log2, characters * _WORD)
     return max(0.0, most - total / float(characters))
 
@@ -175,22 +187,31 @@ def _read(text: Any, end: int, into: Any, ignore_case: bool, letters_only: bool,
 
 
 @ahead_of_time
-def _place_masks(table: Any, characters: Any, count: int) -> int:
-    """For each character the set of places it is at, a bit each; the table's mask."""
-    mask: int = _cleared(table, count)
+def _ascii_cleared(table: Any, characters: Any, count: int) -> bool:
+    """Sets the words of the ASCII characters among these to 0; whether there are others."""
+    together = 0
     for index in range(count):
         point = load_int64(characters, index * _WORD)
-        place = _place_of(table, mask, point) * _PLACE_BYTES
-        before = load_int64(table, place + _WORD) if load_int64(table, place) else 0
-        store_int64(table, place, point + 1)
-        store_int64(table, place + _WORD, before | 1 << index)
+        together |= point
+        store_int64(table, min(point, _ASCII - 1) * _WORD, 0)
+    return bool(together >= _ASCII)
+
+
+@ahead_of_time
+def _place_masks(table: Any, characters: Any, count: int, others: Any, other_count: int) -> int:
+    """For each character the set of places it is at, a bit each, and none for the others; the table's mask."""
+    foreign = _ascii_cleared(table, characters, count)
+    foreign |= _ascii_cleared(table, others, other_count)
+    mask: int = _freed(table, count + other_count if foreign else 0)
+    for index in range(count):
+        word = _word_of(table, mask, load_int64(characters, index * _WORD))
+        store_int64(table, word, load_int64(table, word) | 1 << index)
     return mask
 
 
 @ahead_of_time
 def _places_of(table: Any, mask: int, point: int) -> int:
-    place = _place_of(table, mask, point) * _PLACE_BYTES
-    return int(load_int64(table, place + _WORD)) if load_int64(table, place) else 0
+    return int(load_int64(table, _word_of(table, mask, point)))
 
 
 @ahead_of_time
@@ -199,7 +220,7 @@ def _distance(table: Any, characters: Any, count: int, others: Any, other_count:
     distance = count
     if count == 0:
         return other_count
-    mask: int = _place_masks(table, characters, count)
+    mask: int = _place_masks(table, characters, count, others, other_count)
     last = 1 << (count - 1)
     up, down = -1, 0
     for index in range(other_count):
@@ -253,7 +274,7 @@ def edit_similarity(ignore_case: bool, letters_only: bool, local_part: bool) -> 
 @ahead_of_time
 def _jaro(table: Any, characters: Any, count: int, others: Any, other_count: int) -> float:
     """The Jaro similarity of two texts that are not empty."""
-    mask = _place_masks(table, others, other_count)
+    mask = _place_masks(table, others, other_count, characters, count)
     reach = max(max(count, other_count) // 2 - 1, 0)
     met, other_met, matches = 0, 0, 0
     for index in range(count):
