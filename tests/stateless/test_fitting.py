@@ -17,6 +17,7 @@ from sklearn.preprocessing import TargetEncoder
 import quickthorn as qt
 from quickthorn.errors import FeatureError
 from quickthorn.reference import categories
+from quickthorn.replay import replay
 
 MANY = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 DAY_US = 86_400_000_000
@@ -188,6 +189,21 @@ def test_a_fitted_encoding_is_served(both: Callable[[qt.FeatureSet], Any]) -> No
         for name, encoding in fitted.items():
             expected = encoding.missing if value is None else encoding.codes.get(value, encoding.unknown)
             np.testing.assert_equal(found[name], expected)
+
+
+def test_a_training_table_is_given_the_codes_of_its_rows_own_time() -> None:
+    values, fraud, at = history(500)
+    events = pa.table({"event_id": range(500), "at": at, "merchant": values, "fraud": fraud})
+    risk, risk_then = qt.fit_target_mean(events["merchant"], events["fraud"], events["at"], label_delay="7d")
+    features = qt.FeatureSet(Reading)
+    features["hour"] = qt.hour(Reading.at, zone="UTC")
+    features["merchant_risk"] = qt.encoded(Reading.merchant, risk)
+    table = replay(features, events)
+    trained_on = table.set_column(table.column_names.index("merchant_risk"), "merchant_risk", [risk_then])
+    assert trained_on.column_names == table.column_names
+    np.testing.assert_array_equal(trained_on["merchant_risk"].to_numpy(), risk_then)
+    served = [risk.missing if value is None else risk.codes.get(value, risk.unknown) for value in values]
+    np.testing.assert_array_equal(table["merchant_risk"].to_numpy(), served)
 
 
 @pytest.mark.parametrize(
