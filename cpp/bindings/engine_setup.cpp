@@ -24,6 +24,7 @@ FieldSpec field_from(const py::dict& given) {
     field.minor_units = given["minor_units"].cast<bool>();
     field.is_signed = given["signed"].cast<bool>();
     field.closed = given["closed"].cast<bool>();
+    field.as_text = given["as_text"].cast<bool>();
     field.values = given["values"].cast<std::vector<std::string>>();
     return field;
 }

@@ -1,7 +1,9 @@
 #include "quickthorn/event_fields.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "quickthorn/event_text.hpp"
@@ -68,11 +70,37 @@ double EventSchema::category_code(std::size_t field, std::string_view value) con
     return found == codes_[field].end() ? unknown_category : found->second;
 }
 
+EventRow::EventRow(const EventSchema& schema) : schema_(schema), hashes_(schema.size()) {
+    constexpr std::size_t field_bytes = sizeof(quickthorn_text) + sizeof(quickthorn_slot);
+    std::size_t kept = 0;
+    for (std::size_t field = 0; field < schema.size(); ++field) kept += schema[field].as_text ? 1 : 0;
+    memory_.resize(schema.size() * field_bytes + kept * QUICKTHORN_TEXT_BYTES);
+    texts_ = reinterpret_cast<quickthorn_text*>(memory_.data());
+    slots_ = reinterpret_cast<quickthorn_slot*>(texts_ + schema.size());
+    auto* bytes = reinterpret_cast<char*>(slots_ + schema.size());
+    for (std::size_t field = 0; field < schema.size(); ++field) {
+        text(field) = {nullptr, -1};
+        if (!schema[field].as_text) continue;
+        text(field).bytes = bytes;
+        bytes += QUICKTHORN_TEXT_BYTES;
+    }
+}
+
+// The value is copied: what it was read from may be gone (a decoded document, a property's result) when kernels run.
+void EventRow::keep_text(std::size_t field, std::string_view value) {
+    if (!schema_[field].as_text) return;
+    quickthorn_text& kept = text(field);
+    kept.length = static_cast<std::int64_t>(value.size());
+    std::memcpy(const_cast<char*>(kept.bytes), value.data(),
+                std::min<std::size_t>(value.size(), QUICKTHORN_TEXT_BYTES));
+}
+
 void EventRow::put_real(std::size_t field, double value) { slots_[field] = std::bit_cast<quickthorn_slot>(value); }
 
 Fault EventRow::set_missing(std::size_t field) {
     const FieldSpec& spec = schema_[field];
     if (spec.required) return Fault::missing;
+    keep_no_text(field);
     switch (spec.kind) {
         case FieldKind::money: slots_[field] = missing_money; break;
         case FieldKind::number:
@@ -87,6 +115,7 @@ Fault EventRow::set_identifier(std::size_t field, std::string_view value) {
     if (value.empty()) return Fault::empty;
     hashes_[field] = keyed_hash(schema_.key(), value);
     slots_[field] = 1;
+    keep_text(field, value);
     return Fault::none;
 }
 
@@ -95,11 +124,15 @@ Fault EventRow::set_text(std::size_t field, std::string_view value) {
     switch (spec.kind) {
         case FieldKind::id:
         case FieldKind::entity: return set_identifier(field, value);
-        case FieldKind::text: slots_[field] = 1; return Fault::none;
+        case FieldKind::text:
+            slots_[field] = 1;
+            keep_text(field, value);
+            return Fault::none;
         case FieldKind::category: {
             const double code = schema_.category_code(field, value);
             if (spec.closed && code == unknown_category) return Fault::unlisted_category;
             put_real(field, code);
+            keep_text(field, value);
             return Fault::none;
         }
         case FieldKind::money: {
@@ -121,10 +154,10 @@ Fault EventRow::set_integer(std::size_t field, std::int64_t value) {
     const FieldSpec& spec = schema_[field];
     switch (spec.kind) {
         case FieldKind::id:
-        case FieldKind::entity:
-            hashes_[field] = keyed_hash(schema_.key(), value);
-            slots_[field] = 1;
-            return Fault::none;
+        case FieldKind::entity: {
+            const DecimalText digits(value);
+            return set_identifier(field, digits.view());
+        }
         case FieldKind::event_time: return set_time_us(field, value);
         case FieldKind::money: {
             if (spec.minor_units) return set_minor_units(field, value);

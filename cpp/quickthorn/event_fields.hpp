@@ -43,6 +43,7 @@ struct FieldSpec {
     bool minor_units = false;  // money: numbers that come in are whole minor units
     bool is_signed = false;    // money: may be negative
     bool closed = false;       // category: other values are a fault
+    bool as_text = false;      // entity, category, text: kernels want the value's text
     std::vector<std::string> values;
 
     // Ends the sentence "<field>: expected …".
@@ -81,11 +82,14 @@ private:
     std::uint32_t time_slot_ = 0;
 };
 
-// One event on its way through the stages: a slot and, for identifiers, a hash per field. Filled by a reader (a
-// Python event, an Arrow row), allocated once. Every setter returns why the value does not fit, or Fault::none.
+// One event on its way through the stages: a slot and, for identifiers, a hash per field, and the text of those whose
+// kernels want it. Filled by a reader (a Python event, an Arrow row), allocated once. Every setter returns why the
+// value does not fit, or Fault::none.
 class EventRow {
 public:
-    explicit EventRow(const EventSchema& schema) : schema_(schema), slots_(schema.size()), hashes_(schema.size()) {}
+    explicit EventRow(const EventSchema& schema);
+    EventRow(const EventRow&) = delete;  // its texts know where they are
+    EventRow& operator=(const EventRow&) = delete;
 
     Fault set_missing(std::size_t field);
     Fault set_text(std::size_t field, std::string_view value);
@@ -98,7 +102,7 @@ public:
     Fault set_minor_units(std::size_t field, std::int64_t minor);
 
     const EventSchema& schema() const { return schema_; }
-    const quickthorn_slot* slots() const { return slots_.data(); }
+    const quickthorn_slot* slots() const { return slots_; }
     std::int64_t time_us() const { return slots_[schema_.time_slot()]; }
     const Hash128& id() const { return hashes_[schema_.id_slot()]; }
     bool present(std::size_t field) const { return slots_[field] != 0; }  // of entities and text
@@ -107,9 +111,14 @@ public:
 private:
     Fault set_identifier(std::size_t field, std::string_view value);
     void put_real(std::size_t field, double value);
+    void keep_text(std::size_t field, std::string_view value);
+    void keep_no_text(std::size_t field) { text(field).length = -1; }
+    quickthorn_text& text(std::size_t field) { return texts_[schema_.size() - 1 - field]; }
 
     const EventSchema& schema_;
-    std::vector<quickthorn_slot> slots_;
+    std::vector<std::byte> memory_;  // the texts, the slots, then the texts' bytes
+    quickthorn_text* texts_;
+    quickthorn_slot* slots_;
     std::vector<Hash128> hashes_;
 };
 

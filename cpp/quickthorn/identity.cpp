@@ -69,10 +69,9 @@ Hash128 keyed_hash(const HashKey& key, std::string_view bytes) {
     return hash;
 }
 
-Hash128 keyed_hash(const HashKey& key, std::int64_t number) {
-    std::array<char, 20> digits;
-    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-    return keyed_hash(key, std::string_view(digits.data(), static_cast<std::size_t>(end - digits.data())));
+DecimalText::DecimalText(std::int64_t number) {
+    const auto end = std::to_chars(digits_.data(), digits_.data() + digits_.size(), number).ptr;
+    length_ = static_cast<std::size_t>(end - digits_.data());
 }
 
 }  // namespace quickthorn

@@ -26,7 +26,15 @@ struct HashKey {
 // SipHash-2-4 with a 128-bit result (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012).
 Hash128 keyed_hash(const HashKey& key, std::string_view bytes);
 
-// An integer identifier hashes as its decimal text, so that 7 in a Parquet column and "7" in JSON are one key.
-Hash128 keyed_hash(const HashKey& key, std::int64_t number);
+// An integer identifier is its decimal text, so that 7 in a Parquet column and "7" in JSON are one key.
+class DecimalText {
+public:
+    explicit DecimalText(std::int64_t number);
+    std::string_view view() const { return {digits_.data(), length_}; }
+
+private:
+    std::array<char, 20> digits_;
+    std::size_t length_;
+};
 
 }  // namespace quickthorn

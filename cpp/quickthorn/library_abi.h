@@ -18,8 +18,18 @@ extern "C" {
 #define QUICKTHORN_ABI_VERSION 2u
 
 /* An event row: one 64-bit slot per declared field. Money and event time are int64; the rest are float64 bits or
- * presence flags (engine/quickthorn/event/fields.py has the table). */
+ * presence flags (engine/quickthorn/event/fields.py has the table).
+ * Before the first slot, in reverse order, lies one quickthorn_text for each declared field: that of field i is
+ * 16 * (i + 1) bytes before the slots. */
 typedef int64_t quickthorn_slot;
+
+/* What was read for a field as text, where the schema says that kernels want it. */
+typedef struct quickthorn_text {
+    const char* bytes; /* UTF-8, the first QUICKTHORN_TEXT_BYTES of it; valid as long as the event row */
+    int64_t length;    /* in bytes, all of it; -1 where the value is missing or not kept */
+} quickthorn_text;
+
+#define QUICKTHORN_TEXT_BYTES 256
 
 /* One entity's history, as a group's functions see it:
  *   windows  the group's window state for this entity: `window_bytes` long, 8-byte aligned, all zero when new
@@ -101,6 +111,7 @@ typedef struct quickthorn_library {
 #ifdef __cplusplus
 }
 static_assert(sizeof(void*) == 8, "the library layout is for 64-bit targets");
+static_assert(sizeof(quickthorn_text) == 16, "quickthorn_text is part of the bundle ABI");
 static_assert(sizeof(quickthorn_group) == 64, "quickthorn_group is part of the bundle ABI");
 static_assert(sizeof(quickthorn_forest) == 64, "quickthorn_forest is part of the bundle ABI");
 static_assert(sizeof(quickthorn_library) == 48, "quickthorn_library is part of the bundle ABI");

@@ -41,6 +41,7 @@ _DOCUMENT: Document = {
     ],
     "features": ["amount", "customer_mean_1d"],
     "groups": [{"entity": "customer", "columns": ["amount"], "aggregates": 1, "horizon_us": 86_400_000_000}],
+    "tables": [],
     "lateness_us": 0,
     "remembered_ids": 1024,
     "row_limit": 4096,
@@ -64,7 +65,14 @@ _DOCUMENT: Document = {
     },
     "members": [],
 }
-_FIELD_DEFAULTS: Document = {"scale": None, "minor_units": False, "signed": False, "values": [], "closed": False}
+_FIELD_DEFAULTS: Document = {
+    "scale": None,
+    "minor_units": False,
+    "signed": False,
+    "values": [],
+    "closed": False,
+    "as_text": False,
+}
 for _field in _DOCUMENT["schema"]:
     _given = dict(_field)
     _field.clear()

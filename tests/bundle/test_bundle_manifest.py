@@ -49,6 +49,7 @@ def test_contradictions_are_refused(manifest: Manifest, change: Change, message:
         ({"kind": "text", "values": ("a",)}, "expected no category options"),
         ({"kind": "boolean", "closed": True}, "expected no category options"),
         ({"kind": "category", "closed": True}, "expected values to be closed over"),
+        ({"kind": "number", "as_text": True}, "expected no text option, found one"),
         ({"kind": "category", "values": ("a", "a")}, "value 'a': expected once, found twice"),
     ],
 )

@@ -34,9 +34,9 @@ void published_vectors() {
 
 void integers_hash_as_their_decimal_text() {
     const HashKey key{11, 22};
-    CHECK(keyed_hash(key, std::int64_t{-42}) == keyed_hash(key, "-42"));
-    CHECK(keyed_hash(key, INT64_MIN) == keyed_hash(key, "-9223372036854775808"));
-    CHECK(!(keyed_hash(key, std::int64_t{7}) == keyed_hash(key, std::int64_t{8})));
+    CHECK(keyed_hash(key, DecimalText(-42).view()) == keyed_hash(key, "-42"));
+    CHECK(keyed_hash(key, DecimalText(INT64_MIN).view()) == keyed_hash(key, "-9223372036854775808"));
+    CHECK(!(keyed_hash(key, DecimalText(7).view()) == keyed_hash(key, DecimalText(8).view())));
 }
 
 void another_key_is_another_hash() { CHECK(!(keyed_hash({1, 2}, "c-9") == keyed_hash({1, 3}, "c-9"))); }

@@ -20,6 +20,7 @@ from quickthorn.bundle.manifest import (
     Member,
     PolicySummary,
     SchemaField,
+    TableSummary,
     ToolVersions,
 )
 
@@ -36,6 +37,7 @@ __all__ = [
     "Member",
     "PolicySummary",
     "SchemaField",
+    "TableSummary",
     "ToolVersions",
     "pack_forest",
     "read_bundle",

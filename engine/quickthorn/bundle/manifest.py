@@ -49,6 +49,7 @@ class SchemaField(Record, frozen=True, kw_only=True):
 
     ``scale``, ``minor_units`` and ``signed`` belong to money alone, ``values`` and ``closed`` to categories alone;
     elsewhere they keep these defaults. ``scale`` is required for money: the decimal digits of its minor unit.
+    ``as_text`` belongs to entities, categories and text: a feature is computed from the value's text.
     """
 
     name: Text
@@ -59,6 +60,7 @@ class SchemaField(Record, frozen=True, kw_only=True):
     signed: bool = False
     values: tuple[Text, ...] = ()
     closed: bool = False
+    as_text: bool = False
 
     def __post_init__(self) -> None:
         if self.kind == "money":
@@ -68,6 +70,8 @@ class SchemaField(Record, frozen=True, kw_only=True):
             raise ValueError(f"{self.kind} field {self.name!r}: expected no money options, found some")
         if self.kind != "category" and (self.values or self.closed):
             raise ValueError(f"{self.kind} field {self.name!r}: expected no category options, found some")
+        if self.as_text and self.kind not in ("entity", "category", "text"):
+            raise ValueError(f"{self.kind} field {self.name!r}: expected no text option, found one")
         if self.closed and not self.values:
             raise ValueError(f"category field {self.name!r}: expected values to be closed over, found none")
         refuse_twice(self.values, f"category field {self.name!r}: value")
@@ -86,6 +90,18 @@ class GroupSummary(Record, frozen=True, kw_only=True):
     columns: tuple[Text, ...]
     aggregates: Positive
     horizon_us: Positive
+
+
+class TableSummary(Record, frozen=True, kw_only=True):
+    """A table of constants in the libraries that features look things up in, such as the rules of a time zone.
+
+    ``entries`` is how many there are and ``sha256`` a digest of their contents, in hex.
+    """
+
+    kind: Text
+    name: Text
+    entries: Count
+    sha256: Digest
 
 
 class ForestSummary(Record, frozen=True, kw_only=True):
@@ -173,6 +189,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     ``schema``          its fields in slot order
     ``features``        feature names in vector order
     ``groups``          the windowed aggregates, one entry per entity field that has any
+    ``tables``          the tables of constants that features were compiled with
     ``lateness_us``     how much older than its entity's newest an event may be and still be put in its place
     ``remembered_ids``  how many event ids are remembered to recognise retries
     ``row_limit``       most events kept per entity
@@ -190,6 +207,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     schema: tuple[SchemaField, ...]
     features: Annotated[tuple[Text, ...], Meta(min_length=1)]
     groups: tuple[GroupSummary, ...]
+    tables: tuple[TableSummary, ...] = ()
     lateness_us: Count
     remembered_ids: Count
     row_limit: Positive

@@ -15,6 +15,7 @@ from quickthorn.bundle import (
     Manifest,
     PolicySummary,
     SchemaField,
+    TableSummary,
     write_bundle,
 )
 from quickthorn.bundle.manifest import POLICY, library_member
@@ -25,6 +26,7 @@ from quickthorn.decision import Policy
 from quickthorn.errors import FeatureError, ModelError, PolicyError
 from quickthorn.event import Category, Field, Money
 from quickthorn.features import FeatureSet
+from quickthorn.features.built_in import constant_tables, text_fields
 from quickthorn.features.plan import Plan, plan
 from quickthorn.native import _native
 from quickthorn.serving import Engine
@@ -138,11 +140,13 @@ def _assemble(
     if forest:
         members[POLICY] = forest.policy_text
         members |= forest.golden.members
+    expressions = [features.expression(name) for name in features.names]
+    read_as_text = text_fields(expressions)
     manifest = Manifest(
         quickthorn=metadata.version("quickthorn"),
         targets=targets,
         event=features.schema.name,
-        schema=tuple(_schema_field(field) for field in features.schema.fields),
+        schema=tuple(_schema_field(field, as_text=field in read_as_text) for field in features.schema.fields),
         features=features.names,
         groups=tuple(
             GroupSummary(
@@ -152,6 +156,10 @@ def _assemble(
                 horizon_us=group.horizon_us,
             )
             for group in planned.groups
+        ),
+        tables=tuple(
+            TableSummary(kind=table.kind, name=table.name, entries=table.entries, sha256=table.sha256)
+            for table in constant_tables(expressions)
         ),
         lateness_us=features.lateness_us,
         remembered_ids=features.remembered_ids,
@@ -168,7 +176,7 @@ def _assemble(
     return manifest, members
 
 
-def _schema_field(field: Field) -> SchemaField:
+def _schema_field(field: Field, *, as_text: bool) -> SchemaField:
     return SchemaField(
         name=field.name,
         kind=field.kind,  # type: ignore[arg-type]  # a ClassVar str of each Field subclass
@@ -178,4 +186,5 @@ def _schema_field(field: Field) -> SchemaField:
         signed=field.signed,
         values=field.values,
         closed=field.closed,
+        as_text=as_text,
     )

@@ -15,7 +15,7 @@ from numba import types
 
 from quickthorn.event import Field, Money, Number
 from quickthorn.event.fields import MISSING_MONEY
-from quickthorn.features import aggregates, cursors, memory
+from quickthorn.features import aggregates, cursors, memory, text_memory
 from quickthorn.features.ahead import ahead_of_time
 from quickthorn.features.plan import (
     WORD_BYTES,
@@ -25,6 +25,7 @@ from quickthorn.features.plan import (
     Operand,
     Plan,
     StepOperand,
+    TextOperand,
     Value,
     ValueOperand,
     Window,
@@ -54,6 +55,7 @@ def _major_units(minor: int, units: float) -> float:
 
 _NAMES: dict[str, Any] = {
     "major_units": ahead_of_time(_major_units),
+    "text_at": text_memory.text_at,
     "float64": types.float64,
 }
 _NAMES |= {
@@ -225,6 +227,8 @@ def _presence(field: Field) -> str:
 def _load(operand: Operand) -> str:
     if isinstance(operand, ValueOperand):
         return f"load_float64(values, {WORD_BYTES * operand.index})"
+    if isinstance(operand, TextOperand):
+        return f"text_at(slots, {operand.field.index})"
     if not isinstance(operand, FieldOperand):
         raise AssertionError(f"{operand!r} is read before it is computed")
     field, slot = operand.field, f"slots, {WORD_BYTES * operand.field.index}"

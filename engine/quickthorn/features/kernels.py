@@ -10,9 +10,11 @@ from numba.core.errors import NumbaError
 
 from quickthorn.errors import FeatureError
 from quickthorn.features.ahead import Lowered, ahead_of_time, modules
+from quickthorn.features.built_in import code_of
 from quickthorn.features.declare import Kernel
+from quickthorn.features.memory import ADDRESS
 from quickthorn.features.objects import ALLOWED_SYMBOLS, Export, link, process_globals, undefined_symbols
-from quickthorn.features.plan import FieldOperand, Step
+from quickthorn.features.plan import FieldOperand, Operand, Step, TextOperand
 
 # Lines of Numba's messages that frame the one that says what is wrong.
 _FRAMING = re.compile(r"Failed in |Invalid use of|During: |File |\s*$|\x1b")
@@ -20,14 +22,18 @@ _PYTHON_SYMBOL = re.compile(r"_?Py[A-Z_]|numba_(gil|unpickle|recreate|runtime_bu
 _ALLOCATING_SYMBOL = re.compile(r"NRT_|(m|c|re)alloc$|numba_(list|dict|set)|_Zn[wa]")
 _RETURNED = re.compile(r"^\s*ret i32 (.+?)(?:,|$)", re.MULTILINE)
 _PROBE = "quickthorn_probe"
+_MACHINE_TYPES = {types.int64: "i64", types.float64: "double", ADDRESS: "ptr"}
 
 
 def kernel_argument_types(step: Step) -> tuple[Any, ...]:
-    """Numba's types of a step's arguments: int64 for an event time, else float64."""
-    return tuple(
-        types.int64 if isinstance(operand, FieldOperand) and operand.as_ticks else types.float64
-        for operand in step.operands
-    )
+    """Numba's types of a step's arguments: int64 for an event time, an address for a text, else float64."""
+    return tuple(_argument_type(operand) for operand in step.operands)
+
+
+def _argument_type(operand: Operand) -> Any:
+    if isinstance(operand, TextOperand):
+        return ADDRESS
+    return types.int64 if isinstance(operand, FieldOperand) and operand.as_ticks else types.float64
 
 
 def compile_kernel(kernel: Kernel, argument_types: tuple[Any, ...], machine: Any) -> Any:
@@ -38,7 +44,8 @@ def compile_kernel(kernel: Kernel, argument_types: tuple[Any, ...], machine: Any
     """
     # Checked, unlike our own: an index that might be out of range then counts as raising, instead of reading what lies
     # behind a table when the data is bad.
-    compiled = ahead_of_time(kernel.function, checked=True)
+    function, checked = code_of(kernel)
+    compiled = ahead_of_time(function, checked=checked)
     try:
         lowered = Lowered(compiled, argument_types)
     except NumbaError as error:
@@ -61,7 +68,7 @@ def _check_result(kernel: Kernel, returned: Any) -> None:
 
 
 def _check_calls(kernel: Kernel, lowered: Lowered, argument_types: tuple[Any, ...], machine: Any) -> None:
-    parameters = tuple("i64" if kind is types.int64 else "double" for kind in argument_types)
+    parameters = tuple(_MACHINE_TYPES[kind] for kind in argument_types)
     export = Export(_PROBE, lowered.symbol, parameters, returns_status=True)
     module = link(modules([lowered]), [export], machine)
     foreign = [name for name in undefined_symbols(machine.emit_object(module)) if name not in ALLOWED_SYMBOLS]

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from quickthorn.errors import FeatureError
 from quickthorn.event import Category, Field, Number, Schema
+from quickthorn.features.built_in import takes_text
 from quickthorn.features.declare import (
     Aggregate,
     Application,
@@ -102,6 +103,13 @@ class FieldOperand:
 
 
 @dataclass(frozen=True)
+class TextOperand:
+    """A field's text, as the event row holds it for kernels that take it."""
+
+    field: Field
+
+
+@dataclass(frozen=True)
 class ValueOperand:
     """A group's value, by its index among all groups' values."""
 
@@ -122,7 +130,7 @@ class StepOperand:
     index: int
 
 
-Operand: TypeAlias = FieldOperand | ValueOperand | ConstantOperand | StepOperand
+Operand: TypeAlias = FieldOperand | TextOperand | ValueOperand | ConstantOperand | StepOperand
 
 
 @dataclass(frozen=True)
@@ -195,8 +203,8 @@ def _check(features: FeatureSet, name: str, expression: Expression) -> None:
     if isinstance(expression, Field):
         _check_belongs(features, where, expression)
     if isinstance(expression, Application):
-        for argument in expression.arguments:
-            if isinstance(argument, Field):
+        for place, argument in enumerate(expression.arguments):
+            if isinstance(argument, Field) and not takes_text(expression.kernel, place):
                 _check_numeric(f"{where}: kernel {expression.kernel.name}", argument)
 
 
@@ -312,7 +320,12 @@ class _Resolution:
             return ConstantOperand(expression.value)
         if isinstance(expression, Reference):
             return self.named[expression.name]
-        operands = tuple(self.operand(argument, for_kernel=True) for argument in expression.arguments)
+        operands = tuple(
+            TextOperand(argument)
+            if isinstance(argument, Field) and takes_text(expression.kernel, place)
+            else self.operand(argument, for_kernel=True)
+            for place, argument in enumerate(expression.arguments)
+        )
         key = (expression.kernel, *(_identity(operand) for operand in operands))
         if key not in self._known:
             self._known[key] = StepOperand(len(self.steps))

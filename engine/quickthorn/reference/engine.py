@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from quickthorn.errors import EventError, ModelError
 from quickthorn.event import EventTime, Field
+from quickthorn.features.built_in import takes_text
 from quickthorn.features.declare import Aggregate, Application, Constant, Expression, FeatureSet, Reference
 from quickthorn.features.plan import plan
 from quickthorn.reference.event import Row, number_of, read_event
@@ -124,8 +125,11 @@ class ReferenceEngine:
             return self._value(self.expressions[expression.name], row, known)
         if isinstance(expression, Application):
             arguments = (
-                row[argument.name] if isinstance(argument, EventTime) else self._value(argument, row, known)
-                for argument in expression.arguments
+                row[argument.name]
+                if isinstance(argument, EventTime)
+                or (isinstance(argument, Field) and takes_text(expression.kernel, place))
+                else self._value(argument, row, known)
+                for place, argument in enumerate(expression.arguments)
             )
             return apply(expression.kernel, *arguments)
         return known[expression]

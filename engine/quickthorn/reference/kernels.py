@@ -9,18 +9,22 @@ from typing import Any
 
 import numpy as np
 
+from quickthorn.features.built_in import BuiltIn
 from quickthorn.features.declare import Kernel
+from quickthorn.reference.built_in import built_in_value
 
 # NumPy's names for functions of the math module, where they differ.
 _IN_NUMPY = {"pow": "power", "acosh": "arccosh", "atanh": "arctanh", "acos": "arccos", "asin": "arcsin"}
 
 
-def apply(kernel: Kernel, *arguments: float) -> float:
+def apply(kernel: Kernel, *arguments: Any) -> float:
     """A kernel's value with the arithmetic of the machine: x/0 is infinite, 0/0 is missing, int64 wraps around.
 
     The kernel runs over NumPy scalars, which divide and overflow as compiled code does; event times are ints, the rest
     floats.
     """
+    if isinstance(kernel, BuiltIn):
+        return built_in_value(kernel, *arguments)
     scalars = (np.int64(argument) if isinstance(argument, int) else np.float64(argument) for argument in arguments)
     with np.errstate(all="ignore"):
         return float(_as_compiled(kernel)(*scalars))

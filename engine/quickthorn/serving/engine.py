@@ -157,6 +157,7 @@ def _field(field: SchemaField) -> dict[str, Any]:
         "signed": field.signed,
         "values": list(field.values),
         "closed": field.closed,
+        "as_text": field.as_text,
     }
 
 
