@@ -10,7 +10,7 @@ import pytest
 
 import quickthorn as qt
 from quickthorn.errors import FeatureError
-from quickthorn.features.declare import Aggregate
+from quickthorn.features.velocity import Aggregate
 from quickthorn.reference import ReferenceEngine
 
 S = 1_000_000  # one second in event time
@@ -134,7 +134,7 @@ def test_a_missing_key_has_no_values_and_is_not_stored() -> None:
     features = engine.features(pay(2, 1))
     assert math.isnan(features["n"])
     assert features["c"] == 1.0
-    assert engine.groups[1].rows == {}
+    assert engine.groups[0].pasts == {}
 
 
 # ---- numbers ----

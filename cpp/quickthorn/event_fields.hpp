@@ -103,6 +103,7 @@ public:
     const Hash128& id() const { return hashes_[schema_.id_slot()]; }
     bool present(std::size_t field) const { return slots_[field] != 0; }  // of entities and text
     const Hash128& hash(std::size_t field) const { return hashes_[field]; }
+    const Hash128* hashes() const { return hashes_.data(); }
 
 private:
     Fault set_identifier(std::size_t field, std::string_view value);

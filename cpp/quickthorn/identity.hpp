@@ -29,4 +29,11 @@ Hash128 keyed_hash(const HashKey& key, std::string_view bytes);
 // An integer identifier hashes as its decimal text, so that 7 in a Parquet column and "7" in JSON are one key.
 Hash128 keyed_hash(const HashKey& key, std::int64_t number);
 
+// The hash of several identifiers that are a key together. Both halves are random already, so a sum in which each place
+// has a weight of its own is one too, and pairs meet no more often than hashes do.
+inline Hash128 joined(const Hash128& first, const Hash128& second) {
+    constexpr std::uint64_t weight = 0x9e3779b97f4a7c15;  // odd, so that nothing is lost
+    return {first.low * weight + second.low, first.high * weight + second.high};
+}
+
 }  // namespace quickthorn

@@ -27,7 +27,7 @@ Handmade = Callable[..., bytes]
 
 _DOCUMENT: Document = {
     "format_version": 1,
-    "abi_version": 1,
+    "abi_version": 2,
     "quickthorn": "0.1.0",
     "targets": ["x86-64-v3"],
     "event": "Payment",
@@ -39,7 +39,7 @@ _DOCUMENT: Document = {
         {"name": "channel", "kind": "category", "required": False, "values": ["web", "app"], "closed": True},
     ],
     "features": ["amount", "customer_mean_1d"],
-    "groups": [{"entity": "customer", "columns": ["amount"], "aggregates": 1, "horizon_us": 86_400_000_000}],
+    "groups": [{"entities": ["customer"], "columns": ["amount"], "values": 1, "horizon_us": 86_400_000_000}],
     "lateness_us": 0,
     "remembered_ids": 1024,
     "row_limit": 4096,
@@ -86,7 +86,7 @@ def manifest() -> Manifest:
             SchemaField(name="channel", kind="category", required=False, values=("web", "app"), closed=True),
         ),
         features=("amount", "customer_mean_1d"),
-        groups=(GroupSummary(entity="customer", columns=("amount",), aggregates=1, horizon_us=86_400_000_000),),
+        groups=(GroupSummary(entities=("customer",), columns=("amount",), values=1, horizon_us=86_400_000_000),),
         lateness_us=0,
         remembered_ids=1024,
         row_limit=4096,

@@ -15,7 +15,8 @@ import quickthorn as qt
 from quickthorn.compiling import compile_bundle
 from quickthorn.decision.policy import Policy
 from quickthorn.errors import EventError
-from quickthorn.features.declare import Aggregate, Application
+from quickthorn.features.declare import Application
+from quickthorn.features.velocity import Aggregate
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.importing import load_model
 from quickthorn.reference import ReferenceEngine
@@ -160,10 +161,10 @@ class Pair:
             return 1e-9 * abs(value)
         if not isinstance(expression, Aggregate) or not isinstance(expression.field, qt.Number):
             return 0.0
-        (group,) = (group for group in self.reference.groups if expression in group.aggregates)
+        (group,) = (group for group in self.reference.groups if expression in group.kept)
         if group.leaves_out(row):
             return 0.0
-        window = group.window(expression, row, with_current=True)
+        window = group.moment(row, with_current=True).window(expression)
         terms: list[float] = [
             abs(kept[expression.field.name]) for kept in window if kept[expression.field.name] is not None
         ]

@@ -10,8 +10,8 @@ import pytest
 
 import quickthorn as qt
 from quickthorn.errors import FeatureError
-from quickthorn.features.declare import Aggregate
 from quickthorn.features.durations import LONGEST_US, duration_us
+from quickthorn.features.velocity import Aggregate
 
 
 class Payment(qt.Event):
@@ -90,7 +90,15 @@ def test_a_window_is_longer_than_nothing_and_a_delayed_one_never_holds_the_curre
 
 def test_an_aggregate_says_what_it_is() -> None:
     made = qt.sum(Payment.foreign, by=Payment.customer, over="1m", delay=timedelta(seconds=1))
-    assert made == Aggregate("sum", Payment.foreign, Payment.customer, 60_000_000, 1_000_000, False)
+    assert made == Aggregate(
+        by=(Payment.customer,),
+        where=None,
+        include_current=False,
+        over_us=60_000_000,
+        delay_us=1_000_000,
+        kind="sum",
+        field=Payment.foreign,
+    )
 
 
 def test_a_kernel_is_a_function_of_plain_arguments() -> None:

@@ -20,7 +20,7 @@ from quickthorn.errors import BundleError
 FORMAT_VERSION: Final = 1
 """The manifest format this release writes and reads."""
 
-ABI_VERSION: Final = 1
+ABI_VERSION: Final = 2
 """The version of the C structure in a bundle's libraries through which the engine calls them."""
 
 POLICY: Final = "policy.toml"
@@ -37,6 +37,7 @@ Source: TypeAlias = Literal["xgboost", "lightgbm", "catboost", "sklearn"]
 
 _Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
+_Natural: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
 _Positive: TypeAlias = Annotated[int, Meta(ge=1, le=2**62)]
 _Digest: TypeAlias = Annotated[str, Meta(min_length=64, max_length=64, pattern="^[0-9a-f]*$")]
 
@@ -75,18 +76,18 @@ class SchemaField(_Record, frozen=True, kw_only=True):
 
 
 class GroupSummary(_Record, frozen=True, kw_only=True):
-    """The windowed aggregates kept by one entity field.
+    """Everything kept by one entity field, or by several that are a key together.
 
-    ``entity``      the entity field
-    ``columns``     the fields copied into each row of an entity's history, after its event time
-    ``aggregates``  how many values the group computes
-    ``horizon_us``  the longest delay + window in microseconds: older rows have left every window
+    ``entities``    the entity fields
+    ``columns``     the fields kept in each row of an entity's history, after its event time
+    ``values``      how many values the group computes
+    ``horizon_us``  the longest delay + window in microseconds: older rows have left every window; 0 without windows
     """
 
-    entity: _Text
+    entities: Annotated[tuple[_Text, ...], Meta(min_length=1)]
     columns: tuple[_Text, ...]
-    aggregates: _Positive
-    horizon_us: _Positive
+    values: _Positive
+    horizon_us: _Natural
 
 
 class ForestSummary(_Record, frozen=True, kw_only=True):
@@ -163,7 +164,7 @@ class Manifest(_Record, frozen=True, kw_only=True):
     ``event``           the name of the event class, for error messages
     ``schema``          its fields in slot order
     ``features``        feature names in vector order
-    ``groups``          the windowed aggregates, one entry per entity field that has any
+    ``groups``          what entities keep, one entry per entity field or pair that keeps anything
     ``lateness_us``     how much older than its entity's newest an event may be and still be put in its place
     ``remembered_ids``  how many event ids are remembered to recognise retries
     ``row_limit``       most events kept per entity
@@ -195,11 +196,12 @@ class Manifest(_Record, frozen=True, kw_only=True):
         _refuse_twice(self.targets, "target")
         for target in self.targets:
             check_member_name(library_member(target))
-        _refuse_twice((group.entity for group in self.groups), "group")
+        _refuse_twice((" × ".join(group.entities) for group in self.groups), "group")
         kinds = {field.name: field.kind for field in self.schema}
         for group in self.groups:
-            if kinds.get(group.entity) != "entity":
-                raise ValueError(f"groups: expected an entity field of the schema, found {group.entity!r}")
+            for entity in group.entities:
+                if kinds.get(entity) != "entity":
+                    raise ValueError(f"groups: expected an entity field of the schema, found {entity!r}")
             for column in group.columns:
                 if column not in kinds:
                     raise ValueError(f"groups: expected a field of the schema, found {column!r}")

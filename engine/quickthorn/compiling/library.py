@@ -24,7 +24,7 @@ extern "C" {{
 }}
 
 namespace {{
-{columns}
+{entities}
 {groups}
 }}  // namespace
 
@@ -37,10 +37,12 @@ const quickthorn_library quickthorn_library_entry = {{
 """
 
 _DECLARATIONS = {
-    "read": "void {symbol}(void*, const void*, int64_t, int64_t, int64_t, int64_t, int64_t, "
-    "const quickthorn_slot*, double*);",
+    "fill": "void {symbol}(const quickthorn_slot*, const void*, void*);",
+    "read": "void {symbol}(void*, void*, const void*, int64_t, int64_t, int64_t, int64_t, int64_t, "
+    "const quickthorn_slot*, const void*, double*);",
     "absorb": "void {symbol}(void*, const void*, int64_t, int64_t);",
     "release": "void {symbol}(void*, const void*, int64_t, int64_t);",
+    "fold": "void {symbol}(void*, const void*, int64_t, int64_t, int64_t);",
 }
 
 
@@ -89,21 +91,21 @@ def entry_source(features: LoweredFeatures, trees: int) -> str:
     declared = [
         _DECLARATIONS[role].format(symbol=symbol)
         for group in groups
-        for role, symbol in (("read", group.read), ("absorb", group.absorb), ("release", group.release))
+        for role in _DECLARATIONS
+        if (symbol := getattr(group, role)) is not None
     ]
     declared.append("void quickthorn_derive(const quickthorn_slot*, const double*, double*);")
     if trees:
         declared.append("double quickthorn_forest_margin(const double*);")
         declared.append("void quickthorn_forest_leaves(const double*, int32_t*);")
-    columns = [
-        f"const uint32_t columns_{index}[] = {{{', '.join(f'{slot}u' for slot in group.column_slots)}}};"
+    entities = [
+        f"const uint32_t entities_{index}[] = {{{', '.join(f'{slot}u' for slot in group.entity_slots)}}};"
         for index, group in enumerate(groups)
-        if group.column_slots
     ]
     rows = ",\n".join(_group_row(index, group) for index, group in enumerate(groups))
     return _ENTRY.format(
         declarations="\n".join(declared),
-        columns="\n".join(columns),
+        entities="\n".join(entities),
         groups=f"const quickthorn_group groups[] = {{\n{rows}\n}};" if groups else "",
         slots=features.slot_count,
         group_count=len(groups),
@@ -117,9 +119,16 @@ def entry_source(features: LoweredFeatures, trees: int) -> str:
 
 
 def _group_row(index: int, group: GroupLayout) -> str:
-    columns = f"columns_{index}" if group.column_slots else "nullptr"
+    sizes = (
+        len(group.entity_slots),
+        group.state_bytes,
+        group.record_bytes,
+        group.row_bytes,
+        group.value_first,
+        group.value_count,
+    )
+    functions = (group.fill, group.read, group.absorb, group.release, group.fold or "nullptr")
     return (
-        f"    {{{group.entity_slot}u, {group.window_bytes}u, {group.row_bytes}u, {len(group.column_slots)}u, "
-        f"{columns}, {group.value_first}u, {group.value_count}u, INT64_C({group.horizon_us}), "
-        f"{group.read}, {group.absorb}, {group.release}}}"
+        f"    {{entities_{index}, {', '.join(f'{size}u' for size in sizes)}, INT64_C({group.horizon_us}), "
+        f"{', '.join(functions)}}}"
     )

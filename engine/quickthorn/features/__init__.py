@@ -1,5 +1,6 @@
 """The second stage: what is known about an event at the moment it happens."""
 
-from quickthorn.features.declare import FeatureSet, Kernel, count, kernel, mean, sum
+from quickthorn.features.declare import FeatureSet, Kernel, kernel
+from quickthorn.features.velocity import count, mean, sum
 
 __all__ = ["FeatureSet", "Kernel", "count", "kernel", "mean", "sum"]

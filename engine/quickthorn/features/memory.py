@@ -61,6 +61,17 @@ def _store_float64(typing_context: Any, base: Any, offset: Any, value: Any) -> t
     return _store(types.float64, _DOUBLE)
 
 
+def _address_at(typing_context: Any, base: Any, offset: Any) -> tuple[Any, Any]:
+    """address_at(base, offset): the address ``offset`` bytes after ``base``."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base, offset = arguments
+        return builder.gep(base, [offset], inbounds=True, source_etype=_BYTE)
+
+    return ADDRESS(ADDRESS, types.int64), generate
+
+
+address_at: Any = intrinsic(_address_at)
 load_int64: Any = intrinsic(_load_int64)
 load_float64: Any = intrinsic(_load_float64)
 store_int64: Any = intrinsic(_store_int64)

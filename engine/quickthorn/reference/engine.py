@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quickthorn.errors import EventError, ModelError
-from quickthorn.event import EventTime, Field
-from quickthorn.features.declare import Aggregate, Application, Constant, Expression, FeatureSet, Reference
+from quickthorn.event import Field
+from quickthorn.features.declare import Application, Constant, Expression, FeatureSet, Reference
+from quickthorn.features.kept import Kept
 from quickthorn.features.plan import plan
 from quickthorn.reference.event import Row, number_of, read_event
-from quickthorn.reference.features import groups_of
+from quickthorn.reference.features import argument_of, groups_of
 from quickthorn.reference.forest import margin_of
 from quickthorn.reference.kernels import apply
 
@@ -115,7 +116,7 @@ class ReferenceEngine:
         known = {a: value for group in self.groups for a, value in group.read(row, with_current).items()}
         return {name: self._value(expression, row, known) for name, expression in self.expressions.items()}
 
-    def _value(self, expression: Expression, row: Row, known: dict[Aggregate, float]) -> float:
+    def _value(self, expression: Expression, row: Row, known: dict[Kept, float]) -> float:
         if isinstance(expression, Field):
             return number_of(expression, row[expression.name])
         if isinstance(expression, Constant):
@@ -124,10 +125,11 @@ class ReferenceEngine:
             return self._value(self.expressions[expression.name], row, known)
         if isinstance(expression, Application):
             arguments = (
-                row[argument.name] if isinstance(argument, EventTime) else self._value(argument, row, known)
+                argument_of(argument, row, lambda given, row: self._value(given, row, known))
                 for argument in expression.arguments
             )
             return apply(expression.kernel, *arguments)
+        assert isinstance(expression, Kept)
         return known[expression]
 
 
