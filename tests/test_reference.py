@@ -333,3 +333,51 @@ def test_a_cycle_and_an_undeclared_feature_are_refused_by_name() -> None:
     declared["second"] = ratio(declared["first"], 2)
     with pytest.raises(FeatureError, match="first → second → first"):
         ReferenceEngine(declared)
+
+
+# ---- spreads, extremes, conditions and pairs ----
+
+
+def test_spreads_and_extremes_leave_out_what_is_missing() -> None:
+    by = Payment.customer
+    engine = engine_with(
+        variance=qt.variance(Payment.amount, by=by, over="10s"),
+        deviation=qt.std(Payment.amount, by=by, over="10s", ddof=0),
+        least=qt.min(Payment.amount, by=by, over="10s"),
+        greatest=qt.max(Payment.amount, by=by, over="10s", include_current=True),
+    )
+    assert all(math.isnan(found) for found in engine.features(pay(1, 0)).values())
+    engine.observe(pay(1, 0, amount="2.00"))
+    only = engine.features(pay(2, 1, amount="7.00"))
+    assert math.isnan(only["variance"])  # one value is no sample to say how far it spreads
+    assert (only["deviation"], only["least"], only["greatest"]) == (0.0, 2.0, 7.0)
+    for number, amount in enumerate(("4.00", "4.00", None, "6.00")):
+        engine.observe(pay(number + 2, 1, amount=amount))
+    both = engine.features(pay(9, 2))
+    assert (both["variance"], both["deviation"]) == (8.0 / 3.0, math.sqrt(2.0))
+    assert (both["least"], both["greatest"]) == (2.0, 6.0)
+
+
+def test_a_condition_holds_where_it_is_neither_zero_nor_missing() -> None:
+    @qt.kernel
+    def above(amount: float, limit: float) -> float:
+        return amount - limit if amount >= limit else 0.0
+
+    by = Payment.customer
+    engine = engine_with(
+        abroad=count_over("10s", where=Payment.foreign, include_current=True),
+        dear=qt.sum(Payment.amount, by=by, over="10s", where=above(Payment.amount, 5)),
+    )
+    for number, (amount, foreign) in enumerate((("5.00", True), ("6.00", None), (None, False), ("7.00", True))):
+        engine.observe(pay(number, number, amount=amount, foreign=foreign))
+    assert engine.features(pay(9, 4, foreign=True)) == {"abroad": 3.0, "dear": 13.0}
+    assert engine.features(pay(9, 4, foreign=None))["abroad"] == 2.0
+
+
+def test_a_pair_is_a_key_of_its_own_and_needs_both() -> None:
+    engine = engine_with(n=qt.count(by=(Payment.terminal, Payment.customer), over="10s"))
+    for number, (customer, terminal) in enumerate((("a", "b"), ("a", "b"), ("b", "a"), ("a", None), ("a", "c"))):
+        engine.observe(pay(number, 0, customer, terminal=terminal))
+    found = [value(engine, pay(9, 1, *key[:1], terminal=key[1])) for key in (("a", "b"), ("b", "a"), ("c", "a"))]
+    assert found == [2.0, 1.0, 0.0]
+    assert math.isnan(value(engine, pay(9, 1, "a")))

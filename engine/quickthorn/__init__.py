@@ -1,7 +1,7 @@
 """Quickthorn: event → features → forest → calibration → decision, in microseconds, in the process."""
 
 from quickthorn.event import Boolean, Category, Entity, Event, EventTime, Id, Money, Number, Text, field
-from quickthorn.features import FeatureSet, count, kernel, mean, sum
+from quickthorn.features import FeatureSet, count, kernel, max, mean, min, std, sum, variance
 from quickthorn.native import _native
 from quickthorn.serving import Batch, Engine
 
@@ -24,6 +24,10 @@ __all__ = [
     "count",
     "field",
     "kernel",
+    "max",
     "mean",
+    "min",
+    "std",
     "sum",
+    "variance",
 ]

@@ -16,12 +16,15 @@ from quickthorn.compiling import compile_bundle
 from quickthorn.decision.policy import Policy
 from quickthorn.errors import EventError
 from quickthorn.features.declare import Application
+from quickthorn.features.spread import Spread
 from quickthorn.features.velocity import Aggregate
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.importing import load_model
 from quickthorn.reference import ReferenceEngine
 from quickthorn.reference.event import Row, read_event
 
+# Below it a float has no nine digits left.
+SMALLEST = 1e-300
 POLICY = '[thresholds]\nreview = 0.4\ndecline = 0.6\n\n[fallback]\ninvalid = "decline"\n'
 
 
@@ -77,12 +80,58 @@ def windows() -> qt.FeatureSet:
     return features
 
 
+@qt.kernel
+def small(amount):  # type: ignore[no-untyped-def]
+    return amount < 500.0
+
+
+@qt.kernel
+def odd(risk, distance, at):  # type: ignore[no-untyped-def]
+    return (risk > distance) * (at % 2)
+
+
+SPREAD_SPANS: dict[str, dict[str, Any]] = {
+    "3s": {"over": "3s"},
+    "10s_with": {"over": "10s", "include_current": True},
+    "10s_after_5s": {"over": "10s", "delay": "5s"},
+}
+
+
+def spreads() -> qt.FeatureSet:
+    """Spreads and extremes of every kind of field, of an entity and of a pair, of all events and of some."""
+    features = qt.FeatureSet(Payment, lateness="5s", row_limit=1_000, remembered_ids=1_000)
+    pair = (Payment.terminal, Payment.customer)
+    for name, span in SPREAD_SPANS.items():
+        for field in (Payment.amount, Payment.tip, Payment.risk, Payment.distance, Payment.foreign, Payment.present):
+            features[f"{field!r}_variance_{name}"] = qt.variance(field, by=Payment.customer, **span)
+            features[f"{field!r}_std_{name}"] = qt.std(field, by=Payment.customer, ddof=0, **span)
+            features[f"{field!r}_min_{name}"] = qt.min(field, by=Payment.customer, **span)
+            features[f"{field!r}_max_{name}"] = qt.max(field, by=Payment.customer, **span)
+        for what, where in (
+            ("foreign", Payment.foreign),
+            ("small", small(Payment.amount)),
+            ("odd", odd(Payment.risk, Payment.distance, Payment.at)),
+        ):
+            features[f"{what}_count_{name}"] = qt.count(by=pair, where=where, **span)
+            features[f"{what}_sum_{name}"] = qt.sum(Payment.amount, by=pair, where=where, **span)
+            features[f"{what}_mean_{name}"] = qt.mean(Payment.risk, by=Payment.customer, where=where, **span)
+            features[f"{what}_tip_{name}"] = qt.mean(Payment.tip, by=Payment.customer, where=where, **span)
+            features[f"{what}_max_{name}"] = qt.max(Payment.distance, by=Payment.customer, where=where, **span)
+            features[f"{what}_min_{name}"] = qt.min(Payment.tip, by=pair, where=where, **span)
+            features[f"{what}_std_{name}"] = qt.std(Payment.distance, by=Payment.customer, where=where, **span)
+    features["pair_count"] = qt.count(by=(Payment.customer, Payment.terminal), over="10s")
+    return features
+
+
 def tight() -> qt.FeatureSet:
     """Rings of three rows and a memory of three ids: everything is soon full."""
     features = qt.FeatureSet(Payment, lateness="3s", row_limit=3, remembered_ids=3)
     features["count"] = qt.count(by=Payment.customer, over="10s", include_current=True)
     features["total"] = qt.sum(Payment.amount, by=Payment.customer, over="5s")
     features["risk"] = qt.mean(Payment.risk, by=Payment.customer, over="10s", delay="2s")
+    features["least"] = qt.min(Payment.amount, by=Payment.customer, over="10s")
+    features["greatest"] = qt.max(Payment.risk, by=Payment.customer, over="5s", include_current=True)
+    features["spread"] = qt.variance(Payment.amount, by=Payment.customer, over="10s", delay="1s")
     features["terminal_share"] = qt.mean(Payment.present, by=Payment.terminal, over="10s")
     return features
 
@@ -157,8 +206,8 @@ class Pair:
     def allowance(self, name: str, row: Row, value: float) -> float:
         """How far a feature may be off: nothing where it is exact, 1e-9 of the largest term where numbers are added."""
         expression = self.reference.expressions[name]
-        if isinstance(expression, Application):
-            return 1e-9 * abs(value)
+        if isinstance(expression, (Application, Spread)):
+            return 1e-9 * abs(value) + SMALLEST
         if not isinstance(expression, Aggregate) or not isinstance(expression.field, qt.Number):
             return 0.0
         (group,) = (group for group in self.reference.groups if expression in group.kept)
@@ -187,10 +236,10 @@ def assert_same_fault(native: str, expected: str) -> None:
 
 @pytest.fixture(scope="session")
 def specimens(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Specimen]:
-    """Bundles by name: "windows" and "tight" hold features only, "deciding" also a model and a policy."""
+    """Bundles by name: "windows", "spreads" and "tight" hold features only, "deciding" also a model and a policy."""
     folder = tmp_path_factory.mktemp("bundles")
     made = {}
-    for name, features in (("windows", windows()), ("tight", tight())):
+    for name, features in (("windows", windows()), ("spreads", spreads()), ("tight", tight())):
         compile_bundle(features=features, output=folder / f"{name}.qt")
         made[name] = Specimen(folder / f"{name}.qt", features, None, None)
 

@@ -24,6 +24,7 @@ class Payment(qt.Event):
     channel: qt.Category = qt.field(values=("web", "app"))
     country: qt.Category | None
     note: qt.Text | None
+    terminal: qt.Entity | None
 
 
 @qt.kernel
@@ -172,3 +173,40 @@ def test_what_cannot_be_a_feature_is_refused_by_feature_and_field(value: object,
     features = qt.FeatureSet(Payment)
     assert refusal(lambda: features.__setitem__("some", value)) == f"features['some']: {sentence}"
     assert len(features) == 0
+
+
+def test_a_key_is_one_entity_or_several_different_ones_in_either_order() -> None:
+    pair = (Payment.customer, Payment.terminal)
+    assert qt.count(by=pair, over="1d") == qt.count(by=pair[::-1], over="1d")
+    for wrong in ((), (Payment.customer, Payment.customer)):
+        message = refusal(lambda by=wrong: qt.count(by=by, over="1d"))  # type: ignore[misc]
+        assert message.startswith("count(by=): expected 1 to 4 different entities, found (")
+    message = refusal(lambda: qt.mean(Payment.risk, by=(Payment.customer, Payment.amount), over="1d"))  # type: ignore[arg-type]
+    assert message == "mean(by=): expected an Entity field of the event class, found Payment.amount"
+
+
+def test_a_condition_is_over_the_events_own_fields() -> None:
+    def refused(where: Any) -> str:
+        return refusal(lambda: qt.count(by=Payment.customer, over="1d", where=where))
+
+    assert refused(ratio) == "count(where=): expected ratio(...) with the event's fields, found the bare kernel"
+    for wrong in (True, "amount > 2", Payment.amount, qt.FeatureSet(Payment)["other"]):
+        assert refused(wrong) == (
+            f"count(where=): expected a Boolean field or a kernel of the event's fields, found {wrong!r}"
+        )
+    features = qt.FeatureSet(Payment)
+    count = qt.count(by=Payment.customer, over="1d")
+    for inner, found in ((features["other"], "the feature 'other'"), (count, repr(count))):
+        assert refused(ratio(Payment.amount, inner)) == (
+            f"count(where=): expected a condition over the event's own fields, found {found} in it"
+        )
+
+
+def test_a_spread_declares_its_degrees_of_freedom_and_an_extreme_its_field() -> None:
+    wrong: Any
+    for wrong in (-1, 2, True, 0.5, None):
+        message = refusal(lambda ddof=wrong: qt.std(Payment.risk, by=Payment.customer, over="1d", ddof=ddof))  # type: ignore[misc]
+        assert message == f"std(ddof=): expected 0 or 1, found {wrong!r}"
+    for declare in (qt.variance, qt.min, qt.max):
+        message = refusal(lambda declare=declare: declare(Payment.at, by=Payment.customer, over="1d"))  # type: ignore[misc]
+        assert message == f"{declare.__name__}: expected a Money, Number or Boolean field, found Payment.at"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from quickthorn.errors import FeatureError
 from quickthorn.event import Boolean, Field, Money, Number
@@ -157,32 +158,41 @@ def mean(
     return _aggregate("mean", field, by, over, include_current, delay, where)
 
 
-def _aggregate(
-    kind: str,
-    field: object,
+def _aggregate(kind: str, field: object, *window: Any) -> Aggregate:
+    if kind == "count":
+        return Aggregate(kind=kind, field=None, **window_of(kind, *window))
+    return Aggregate(kind=kind, field=numeric_field(field, kind), **window_of(kind, *window))
+
+
+def numeric_field(field: object, what: str) -> Field:
+    """The field that is aggregated, if it can be."""
+    if not isinstance(field, (Money, Number, Boolean)):
+        raise FeatureError(f"{what}: expected a Money, Number or Boolean field, found {field!r}")
+    return field
+
+
+def window_of(
+    what: str,
     by: object,
     over: str | timedelta,
     include_current: bool,
     delay: str | timedelta,
     where: object,
-) -> Aggregate:
-    entities = entities_of(by, kind)
-    if kind != "count" and not isinstance(field, (Money, Number, Boolean)):
-        raise FeatureError(f"{kind}: expected a Money, Number or Boolean field, found {field!r}")
-    over_us = duration_us(over, f"{kind}(over=)")
-    delay_us = duration_us(delay, f"{kind}(delay=)")
+) -> dict[str, Any]:
+    """What every windowed expression is made with, checked."""
+    entities = entities_of(by, what)
+    over_us = duration_us(over, f"{what}(over=)")
+    delay_us = duration_us(delay, f"{what}(delay=)")
     if over_us == 0:
-        raise FeatureError(f"{kind}(over=): expected a window longer than 0, found {over!r}")
+        raise FeatureError(f"{what}(over=): expected a window longer than 0, found {over!r}")
     if include_current and delay_us:
         raise FeatureError(
-            f"{kind}: include_current with delay={delay!r}: a delayed window never holds the current event"
+            f"{what}: include_current with delay={delay!r}: a delayed window never holds the current event"
         )
-    return Aggregate(
-        by=entities,
-        where=condition_of(where, kind),
-        include_current=bool(include_current),
-        over_us=over_us,
-        delay_us=delay_us,
-        kind=kind,
-        field=field if isinstance(field, Field) else None,
-    )
+    return {
+        "by": entities,
+        "where": condition_of(where, what),
+        "include_current": bool(include_current),
+        "over_us": over_us,
+        "delay_us": delay_us,
+    }

@@ -5,7 +5,9 @@ plain lists, every window is recomputed from nothing at every read, and every su
 Where the native engine and this package disagree, one of the two is wrong.
 """
 
-from quickthorn.reference import velocity as velocity  # each family registers its slow version
+from quickthorn.reference import extremes as extremes  # each family registers its slow version
+from quickthorn.reference import spread as spread
+from quickthorn.reference import velocity as velocity
 from quickthorn.reference.engine import ReferenceDecision, ReferenceEngine
 
 __all__ = ["ReferenceDecision", "ReferenceEngine"]
