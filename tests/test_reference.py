@@ -381,3 +381,90 @@ def test_a_pair_is_a_key_of_its_own_and_needs_both() -> None:
     found = [value(engine, pay(9, 1, *key[:1], terminal=key[1])) for key in (("a", "b"), ("b", "a"), ("c", "a"))]
     assert found == [2.0, 1.0, 0.0]
     assert math.isnan(value(engine, pay(9, 1, "a")))
+
+
+# ---- what outlives windows ----
+
+
+def test_recency_and_age_go_back_to_the_first_event_however_long_ago() -> None:
+    by = Payment.customer
+    engine = engine_with(
+        last=qt.since_last(by=by), second=qt.since_last(by=by, k=2), age=qt.age(by=by), new=qt.is_new(by=by)
+    )
+    first = engine.features(pay(1, 0))
+    assert first["new"] == 1.0
+    assert all(math.isnan(first[name]) for name in ("last", "second", "age"))
+    for number, second in ((1, 0.0), (2, 10.5), (3, 1e6)):
+        engine.observe(pay(number, second))
+    assert engine.features(pay(4, 1e6 + 0.25)) == {"last": 0.25, "second": 999_989.75, "age": 1_000_000.25, "new": 0.0}
+
+
+def test_a_late_event_sees_only_what_was_before_it() -> None:
+    engine = engine_with(lateness="10s", last=qt.since_last(by=Payment.customer), n=count_over("1000s"))
+    for number, second in ((1, 0), (2, 9)):
+        engine.observe(pay(number, second))
+    assert engine.features(pay(3, 5)) == {"last": 5.0, "n": 1.0}
+    engine.observe(pay(3, 5))
+    assert engine.features(pay(4, 6))["last"] == 1.0
+    assert engine.features(pay(4, 10))["last"] == 1.0
+
+
+def test_a_sequence_leaves_out_what_is_missing() -> None:
+    by, amount, channel = Payment.customer, Payment.amount, Payment.channel
+    engine = engine_with(
+        last=qt.last(amount, by=by),
+        second=qt.last(amount, by=by, k=2),
+        step=qt.difference(amount, by=by),
+        bend=qt.difference(amount, by=by, order=2),
+        run=qt.run_length(channel, by=by),
+        run_with=qt.run_length(channel, by=by, include_current=True),
+        changed=qt.changed(channel, by=by),
+    )
+    for number, (value, kind) in enumerate((("1.00", "web"), ("3.00", "fax"), (None, "fax"), ("7.00", None))):
+        engine.observe(pay(number, number, amount=value, channel=kind))
+    assert engine.features(pay(9, 5, amount="8.50", channel="fax")) == {
+        **{"last": 7.0, "second": 3.0, "step": 1.5, "bend": -2.5},
+        **{"run": 2.0, "run_with": 3.0, "changed": 0.0},
+    }
+    # Two values that are not among the listed ones are still two.
+    assert engine.features(pay(9, 5, channel="telex"))["changed"] == 1.0
+    without = engine.features(pay(9, 5))
+    assert math.isnan(without["step"])
+    assert math.isnan(without["changed"])
+    assert without["run_with"] == 2.0
+
+
+def test_weights_halve_with_every_half_life() -> None:
+    by, options = Payment.customer, {"by": Payment.customer, "half_life": "10s"}
+    engine = engine_with(
+        n=qt.decayed_count(**options),
+        n_with=qt.decayed_count(**options, include_current=True),
+        total=qt.decayed_sum(Payment.amount, **options),
+        usual=qt.decayed_mean(Payment.amount, **options),
+        spread=qt.decayed_variance(Payment.amount, **options),
+        abroad=qt.decayed_count(by=by, half_life="5s", where=Payment.foreign),
+    )
+    engine.observe(pay(1, 0, amount="4.00", foreign=True))
+    engine.observe(pay(2, 10, amount="10.00"))
+    assert engine.features(pay(3, 20)) == {
+        **{"n": 0.75, "n_with": 1.75, "total": 6.0, "usual": 8.0, "spread": 8.0, "abroad": 0.0625}
+    }
+    # Long after, means are what they were; sums are not.
+    later = engine.features(pay(3, 1e6))
+    assert (later["usual"], later["spread"], later["total"]) == (8.0, 8.0, 0.0)
+
+
+def test_distinct_values_are_counted_once_and_the_current_one_where_asked_for() -> None:
+    options: dict[str, Any] = {"by": Payment.customer, "over": "10s", "cap": 2}
+    engine = engine_with(
+        n=qt.distinct(Payment.terminal, **options),
+        n_with=qt.distinct(Payment.terminal, include_current=True, **options),
+        exact=qt.distinct_is_exact(Payment.terminal, **options),
+    )
+    for number, terminal in enumerate(("a", "b", "a", None)):
+        engine.observe(pay(number, number, terminal=terminal))
+    assert engine.features(pay(9, 5, terminal="c")) == {"n": 2.0, "n_with": 3.0, "exact": 1.0}
+    assert engine.features(pay(9, 5, terminal="b")) == {"n": 2.0, "n_with": 2.0, "exact": 1.0}
+    assert engine.features(pay(9, 11, terminal="c"))["n"] == 1.0
+    engine.observe(pay(9, 5, terminal="c"))
+    assert engine.features(pay(10, 5)) == {"n": 3.0, "n_with": 3.0, "exact": 0.0}

@@ -43,6 +43,7 @@ struct FieldSpec {
     bool minor_units = false;  // money: numbers that come in are whole minor units
     bool is_signed = false;    // money: may be negative
     bool closed = false;       // category: other values are a fault
+    bool hashed = false;       // category or text: its hash is wanted
     std::vector<std::string> values;
 
     // Ends the sentence "<field>: expected …".

@@ -49,6 +49,11 @@ void check(const quickthorn_library& entry) {
     if (entry.tree_count != 0 && (entry.margin == nullptr || entry.leaves == nullptr)) {
         fail("its forest functions are missing");
     }
+    for (std::uint32_t index = 0; index < entry.hashed_count; ++index) {
+        if (entry.hashed_slots == nullptr || entry.hashed_slots[index] >= entry.slot_count) {
+            fail("it wants the hash of a field that is not there");
+        }
+    }
     for (std::uint32_t index = 0; index < entry.group_count; ++index) {
         const quickthorn_group& group = entry.groups[index];
         const bool whole = group.fill != nullptr && group.read != nullptr && group.absorb != nullptr &&

@@ -27,7 +27,8 @@ typedef int64_t quickthorn_slot;
  *            position p is rows + (p & mask) * row_bytes
  *   first    position of the oldest row kept; last: one past the newest. Positions only grow; rows
  *            between are ordered by (event time, arrival).
- * `hashes` holds 16 bytes for each declared field, in order: the hash of an identifier, and nothing of use for others.
+ * `hashes` holds 16 bytes for each declared field, in order: the hash of an identifier or of a field in `hashed_slots`,
+ * and nothing of use for others or where the field is missing.
  */
 
 /* Writes a row's columns, from the 8th byte on, from the event. */
@@ -81,7 +82,8 @@ typedef struct quickthorn_library {
     uint32_t value_count;
     uint32_t feature_count;
     uint32_t tree_count; /* 0 in a library without a forest, where margin and leaves are null */
-    uint32_t reserved;
+    uint32_t hashed_count;
+    const uint32_t* hashed_slots; /* categories and texts of which a hash is wanted */
     const quickthorn_group* groups;
     quickthorn_derive_function derive;
     quickthorn_margin_function margin;
@@ -92,7 +94,7 @@ typedef struct quickthorn_library {
 }
 static_assert(sizeof(void*) == 8, "the library layout is for 64-bit targets");
 static_assert(sizeof(quickthorn_group) == 80, "quickthorn_group is part of the bundle ABI");
-static_assert(sizeof(quickthorn_library) == 64, "quickthorn_library is part of the bundle ABI");
+static_assert(sizeof(quickthorn_library) == 72, "quickthorn_library is part of the bundle ABI");
 #endif
 
 #endif

@@ -1,7 +1,30 @@
 """Quickthorn: event → features → forest → calibration → decision, in microseconds, in the process."""
 
 from quickthorn.event import Boolean, Category, Entity, Event, EventTime, Id, Money, Number, Text, field
-from quickthorn.features import FeatureSet, count, kernel, max, mean, min, std, sum, variance
+from quickthorn.features import (
+    FeatureSet,
+    age,
+    changed,
+    count,
+    decayed_count,
+    decayed_mean,
+    decayed_sum,
+    decayed_variance,
+    difference,
+    distinct,
+    distinct_is_exact,
+    is_new,
+    kernel,
+    last,
+    max,
+    mean,
+    min,
+    run_length,
+    since_last,
+    std,
+    sum,
+    variance,
+)
 from quickthorn.native import _native
 from quickthorn.serving import Batch, Engine
 
@@ -21,12 +44,25 @@ __all__ = [
     "Money",
     "Number",
     "Text",
+    "age",
+    "changed",
     "count",
+    "decayed_count",
+    "decayed_mean",
+    "decayed_sum",
+    "decayed_variance",
+    "difference",
+    "distinct",
+    "distinct_is_exact",
     "field",
+    "is_new",
     "kernel",
+    "last",
     "max",
     "mean",
     "min",
+    "run_length",
+    "since_last",
     "std",
     "sum",
     "variance",

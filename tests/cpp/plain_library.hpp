@@ -67,7 +67,7 @@ inline constexpr std::uint32_t entities[] = {2};
 inline constexpr quickthorn_group groups[] = {
     {entities, 1, sizeof(State), 0, row_bytes, 0, 2, day_us, fill, read, absorb, release, nullptr}};
 inline constexpr quickthorn_library library = {
-    QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library), 4, 1, 2, 2, 2, 0, groups, derive, margin, leaves};
+    QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library), 4, 1, 2, 2, 2, 0, nullptr, groups, derive, margin, leaves};
 
 inline quickthorn::EventSchema schema() {
     using quickthorn::FieldKind;

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 S = 1_000_000  # one second in event time
@@ -93,12 +93,13 @@ def histories(draw: st.DrawFn) -> list[tuple[str, dict[str, Any]]]:
     return history
 
 
-@pytest.mark.parametrize("name", ["windows", "spreads", "tight", "deciding"])
+@pytest.mark.parametrize("name", ["windows", "spreads", "lifetimes", "brief_lifetimes", "tight", "deciding"])
 @settings(
     max_examples=60,
     deadline=None,
     derandomize=True,
     database=None,
+    phases=[Phase.explicit, Phase.generate, Phase.target],  # a failing history is as long as it is, but soon told
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(history=histories())
@@ -151,7 +152,9 @@ def test_every_short_history_of_a_full_memory_of_ids(new_pair: Callable[[str], A
         pair.compare_features({**event, "event_id": "next", "at": S})
 
 
-@pytest.mark.parametrize(("name", "events"), [("windows", 3_000), ("spreads", 700)])
+@pytest.mark.parametrize(
+    ("name", "events"), [("windows", 3_000), ("spreads", 700), ("lifetimes", 700), ("brief_lifetimes", 700)]
+)
 def test_a_long_history_of_one_key_keeps_its_sums(new_pair: Callable[[str], Any], name: str, events: int) -> None:
     """Thousands of rows enter and leave while values of very different sizes come and go: sums must not drift."""
     pair = new_pair(name)

@@ -210,3 +210,50 @@ def test_a_spread_declares_its_degrees_of_freedom_and_an_extreme_its_field() -> 
     for declare in (qt.variance, qt.min, qt.max):
         message = refusal(lambda declare=declare: declare(Payment.at, by=Payment.customer, over="1d"))  # type: ignore[misc]
         assert message == f"{declare.__name__}: expected a Money, Number or Boolean field, found Payment.at"
+
+
+def test_what_outlives_windows_is_declared_within_its_limits() -> None:
+    wrong: Any
+    by = Payment.customer
+    for wrong in (0, 65, True, 1.0, None):
+        assert refusal(lambda k=wrong: qt.since_last(by=by, k=k)) == (  # type: ignore[misc]
+            f"since_last(k=): expected 1 to 64, found {wrong!r}"
+        )
+        assert refusal(lambda k=wrong: qt.last(Payment.risk, by=by, k=k)) == (  # type: ignore[misc]
+            f"last(k=): expected 1 to 64, found {wrong!r}"
+        )
+    for wrong in (0, 9, False):
+        assert refusal(lambda order=wrong: qt.difference(Payment.risk, by=by, order=order)) == (  # type: ignore[misc]
+            f"difference(order=): expected 1 to 8, found {wrong!r}"
+        )
+    assert refusal(lambda: qt.last(Payment.channel, by=by)).startswith(  # type: ignore[arg-type]
+        "last: expected a Money, Number or Boolean field, found Payment.channel"
+    )
+    assert refusal(lambda: qt.changed(Payment.at, by=by)) == (
+        "changed: expected an Entity, Category, Text, Money, Number or Boolean field, found Payment.at"
+    )
+    assert refusal(lambda: qt.decayed_sum(Payment.risk, by=by, half_life="0s")) == (
+        "decayed_sum(half_life=): expected a half-life longer than 0, found '0s'"
+    )
+    assert refusal(lambda: qt.decayed_count(by=by, half_life=5)).startswith(  # type: ignore[arg-type]
+        "decayed_count(half_life=): expected a duration"
+    )
+    assert refusal(lambda: qt.age(by=Payment.amount)).startswith("age(by=): expected an Entity field")  # type: ignore[arg-type]
+
+
+def test_a_distinct_count_is_of_values_with_a_hash_and_declares_its_cap() -> None:
+    wrong: Any
+    by = Payment.customer
+    assert refusal(lambda: qt.distinct(Payment.risk, by=by, over="1d")) == (  # type: ignore[arg-type]
+        "distinct: expected an Entity, Category or Text field, found Payment.risk"
+    )
+    for wrong in (0, 1025, True, 2.0):
+        assert refusal(lambda cap=wrong: qt.distinct(Payment.channel, by=by, over="1d", cap=cap)) == (  # type: ignore[misc]
+            f"distinct(cap=): expected 1 to 1024, found {wrong!r}"
+        )
+    for wrong in (15, 2**28 + 1, None):
+        assert refusal(lambda most=wrong: qt.distinct(Payment.note, by=by, over="1d", cap=16, up_to=most)) == (  # type: ignore[misc]
+            f"distinct(up_to=): expected 16 to 268435456, found {wrong!r}"
+        )
+    message = refusal(lambda: qt.distinct_is_exact(Payment.note, by=by, over="0s"))
+    assert message == "distinct_is_exact(over=): expected a window longer than 0, found '0s'"

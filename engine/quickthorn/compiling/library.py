@@ -24,15 +24,15 @@ extern "C" {{
 }}
 
 namespace {{
-{entities}
+{tables}
 {groups}
 }}  // namespace
 
 extern "C" [[gnu::visibility("default")]] const quickthorn_library quickthorn_library_entry;
 const quickthorn_library quickthorn_library_entry = {{
     QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library),
-    {slots}u, {group_count}u, {values}u, {features}u, {trees}u, 0u,
-    {group_table}, quickthorn_derive, {margin}, {leaves},
+    {slots}u, {group_count}u, {values}u, {features}u, {trees}u, {hashed_count}u,
+    {hashed}, {group_table}, quickthorn_derive, {margin}, {leaves},
 }};
 """
 
@@ -98,20 +98,25 @@ def entry_source(features: LoweredFeatures, trees: int) -> str:
     if trees:
         declared.append("double quickthorn_forest_margin(const double*);")
         declared.append("void quickthorn_forest_leaves(const double*, int32_t*);")
-    entities = [
+    tables = [
         f"const uint32_t entities_{index}[] = {{{', '.join(f'{slot}u' for slot in group.entity_slots)}}};"
         for index, group in enumerate(groups)
     ]
+    if features.hashed_slots:
+        slots = ", ".join(f"{slot}u" for slot in features.hashed_slots)
+        tables.append(f"const uint32_t hashed_slots[] = {{{slots}}};")
     rows = ",\n".join(_group_row(index, group) for index, group in enumerate(groups))
     return _ENTRY.format(
         declarations="\n".join(declared),
-        entities="\n".join(entities),
+        tables="\n".join(tables),
         groups=f"const quickthorn_group groups[] = {{\n{rows}\n}};" if groups else "",
         slots=features.slot_count,
         group_count=len(groups),
         values=features.value_count,
         features=features.feature_count,
         trees=trees,
+        hashed_count=len(features.hashed_slots),
+        hashed="hashed_slots" if features.hashed_slots else "nullptr",
         group_table="groups" if groups else "nullptr",
         margin="quickthorn_forest_margin" if trees else "nullptr",
         leaves="quickthorn_forest_leaves" if trees else "nullptr",

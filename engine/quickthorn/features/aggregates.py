@@ -184,14 +184,6 @@ rebuild = ahead_of_time(_rebuild)
 settle = ahead_of_time(_settle)
 
 
-def _hash_of(slots: Address, slot_at: int, hashes: Address, hash_at: int) -> int:
-    # A hash of 0 would look like a missing field, and stands for 1.
-    low: int = load_int64(hashes, hash_at)
-    if load_int64(slots, slot_at) == 0:
-        return 0
-    return low if low != 0 else 1
-
-
 # Values: what a window says, with the current event where it is to be counted (with_current 1, else 0).
 
 
@@ -248,7 +240,6 @@ def _number_mean(windows: Address, sum_at: int, current: float, valid: int) -> f
     return mean
 
 
-hash_of = ahead_of_time(_hash_of)
 rows_inside = ahead_of_time(_rows_inside)
 money_present = ahead_of_time(_money_present)
 float_present = ahead_of_time(_float_present)

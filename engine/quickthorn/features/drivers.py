@@ -17,7 +17,16 @@ from numba.core.extending import _Intrinsic
 
 from quickthorn.event import Money
 from quickthorn.event.fields import MISSING_MONEY
-from quickthorn.features import aggregates, memory, moments, summits
+from quickthorn.features import (
+    aggregates,
+    decay_kernels,
+    distinct_kernels,
+    memory,
+    moments,
+    recency_kernels,
+    sequence_kernels,
+    summits,
+)
 from quickthorn.features.ahead import AheadOfTime, ahead_of_time
 from quickthorn.features.kept import WORD_BYTES
 from quickthorn.features.plan import (
@@ -32,7 +41,16 @@ from quickthorn.features.plan import (
 
 _DERIVE = {"slots": memory.ADDRESS, "values": memory.ADDRESS, "features": memory.ADDRESS}
 # Where the kernels are that generated source calls by name.
-KERNEL_MODULES = (memory, aggregates, moments, summits)
+KERNEL_MODULES = (
+    memory,
+    aggregates,
+    moments,
+    summits,
+    recency_kernels,
+    sequence_kernels,
+    decay_kernels,
+    distinct_kernels,
+)
 
 
 def _major_units(minor: int, units: float) -> float:

@@ -100,6 +100,7 @@ def _record_names(group: Group) -> dict[str, Any]:
     return {
         "fold": records.fold_kernel(update_row),
         "release_record": records.release_record_kernel(update_row),
+        "records_reach_back": records.reaches_back,
         "standing": records.standing_kernel(update_row),
     }
 
@@ -116,10 +117,7 @@ def _fill_lines(group: Group) -> list[str]:
     lines = []
     at = At(group)
     for column in group.columns:
-        if isinstance(column, FieldColumn):
-            value = f"load_int64({at.slot(column.field)})"
-        else:
-            value = f"hash_of({at.slot(column.field)}, hashes, {2 * WORD_BYTES * column.field.index})"
+        value = f"load_int64({at.slot(column.field)})" if isinstance(column, FieldColumn) else at.hash(column.field)
         lines.append(f"store_int64(row, {at.column(column)}, {value})")
     for first in range(0, len(group.conditions), FLAGS_PER_WORD):
         conditions = group.conditions[first : first + FLAGS_PER_WORD]
@@ -137,6 +135,7 @@ def _read_lines(group: Group, shapes: dict[tuple[WindowPart, ...], int]) -> list
     ]
     if group.records:
         rows = f"rows, mask, {group.row_bytes}, last, now_us"
+        lines.append("reaches_back = records_reach_back(state, now_us)")
         lines.append(f"record = standing(state, scratch, {group.record_bytes}, {rows})")
     for window in group.windows:
         low_us, high_us = f"now_us - {window.delay_us + window.over_us}", f"now_us - {window.delay_us}"
@@ -153,4 +152,4 @@ def _value(group: Group, value: Kept) -> str:
     if isinstance(value, Windowed):
         window = group.window_of(value)
         return value.value(At(group, window, str(window.offset)))
-    return value.value(At(group))
+    return f"({value.value(At(group))}) if reaches_back else nan"

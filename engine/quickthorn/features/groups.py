@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from quickthorn.event import Field
+from quickthorn.event import Category, Field
 from quickthorn.features.kept import (
     WORD_BYTES,
     Column,
     Condition,
+    HashColumn,
     Kept,
     Lifetime,
     Record,
@@ -19,8 +20,8 @@ from quickthorn.features.kept import (
 
 # A window's state opens with the positions of its first row and of the row after its last.
 CURSOR_BYTES = 2 * WORD_BYTES
-# Before the records stands the position of the first row that has not gone into them.
-SETTLED_BYTES = WORD_BYTES
+# Before the records stand the position of the first row that has not gone into them and the time of the last that has.
+SETTLED_BYTES = 2 * WORD_BYTES
 FLAGS_PER_WORD = 63
 
 
@@ -73,6 +74,11 @@ class Group:
     def horizon_us(self) -> int:
         """The longest delay + window: a row this old or older has left every window. 0 where there is none."""
         return max((window.delay_us + window.over_us for window in self.windows), default=0)
+
+    @property
+    def hashed_fields(self) -> tuple[Field, ...]:
+        """The fields that are kept as their hashes."""
+        return tuple(column.field for column in self.columns if isinstance(column, HashColumn))
 
     @property
     def name(self) -> str:
@@ -131,6 +137,11 @@ class At:
     def slot(self, field: Field) -> str:
         """A field of the current event, as address and offset."""
         return f"slots, {WORD_BYTES * field.index}"
+
+    def hash(self, field: Field) -> str:
+        """The expression for the current event's hash of a field, as a row keeps it."""
+        category = int(isinstance(field, Category))
+        return f"hash_of({self.slot(field)}, hashes, {2 * WORD_BYTES * field.index}, {category})"
 
     def current(self, include: bool, condition: Condition | None) -> str:
         """1 where the current event counts, else 0."""

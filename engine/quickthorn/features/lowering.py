@@ -40,11 +40,13 @@ class LoweredFeatures:
 
     ``object_bytes`` is an ELF relocatable object, position independent, that exports the groups' functions and
     ``derive``, and calls libm (and memcpy, memmove, memset) only. The same plan and target give the same bytes.
+    ``hashed_slots`` are the fields whose hash is looked at, beside the identifiers.
     """
 
     object_bytes: bytes
     target: str
     groups: tuple[GroupLayout, ...]
+    hashed_slots: tuple[int, ...]
     derive: str
     slot_count: int
     value_count: int
@@ -101,6 +103,7 @@ def lower(plan: Plan, target: str = "host") -> LoweredFeatures:
         object_bytes=object_bytes,
         target=target,
         groups=tuple(_lowered_group(group, index) for index, group in enumerate(plan.groups)),
+        hashed_slots=tuple(sorted({field.index for group in plan.groups for field in group.hashed_fields})),
         derive="quickthorn_derive",
         slot_count=len(plan.schema.fields),
         value_count=plan.value_count,

@@ -4,6 +4,9 @@ An event may still come before another as long as that one is within the latenes
 into the records only when they are older than that, and the first position that has not is kept before the records. A
 read adds the rows in between, up to its own time, to a copy. Without lateness there is never such a row, and no copy.
 
+Where the row limit makes a row leave the ring earlier than that, it goes into the records all the same. Records cannot
+go back, so for a read at a time before it they have no value.
+
 Each kernel here is made for one ``update_row(record, rows, row_at)``.
 """
 
@@ -14,7 +17,17 @@ from typing import Any
 from quickthorn.features.ahead import ahead_of_time
 from quickthorn.features.memory import Address, address_at, load_int64, store_int64
 
-RECORDS = 8
+# The state opens with the position of the first row that is not in the records and the time of the last that is.
+FOLDED_US = 8
+RECORDS = 16
+
+
+@ahead_of_time
+def reaches_back(state: Address, now_us: int) -> bool:
+    """Whether the records can say how things stood at that time."""
+    folded_us: int = load_int64(state, FOLDED_US)
+    settled: int = load_int64(state, 0)
+    return settled == 0 or now_us >= folded_us
 
 
 def fold_kernel(update_row: Any) -> Any:
@@ -23,6 +36,7 @@ def fold_kernel(update_row: Any) -> Any:
     def fold(state: Address, rows: Address, mask: int, row_bytes: int, last: int, until_us: int) -> None:
         position = load_int64(state, 0)
         while position < last and load_int64(rows, (position & mask) * row_bytes) <= until_us:
+            store_int64(state, FOLDED_US, load_int64(rows, (position & mask) * row_bytes))
             update_row(address_at(state, RECORDS), rows, (position & mask) * row_bytes)
             position += 1
         store_int64(state, 0, position)
@@ -35,6 +49,7 @@ def release_record_kernel(update_row: Any) -> Any:
 
     def release_record(state: Address, rows: Address, mask: int, row_bytes: int, position: int) -> None:
         if load_int64(state, 0) <= position:
+            store_int64(state, FOLDED_US, load_int64(rows, (position & mask) * row_bytes))
             update_row(address_at(state, RECORDS), rows, (position & mask) * row_bytes)
             store_int64(state, 0, position + 1)
 

@@ -92,11 +92,12 @@ class ReferenceEngine:
         status = self._update(row) if update else self._status(row)
         return ReferenceDecision(outcome, score, margin, status, features)
 
-    def _is_duplicate(self, row: Row) -> bool:
+    def is_duplicate(self, row: Row) -> bool:
+        """Whether the event's id is remembered."""
         return row[self.schema.event_id.name] in self.accepted_ids
 
     def _status(self, row: Row) -> str:
-        if self._is_duplicate(row):
+        if self.is_duplicate(row):
             return "duplicate"
         return "late" if any(group.behind_us(row) for group in self.groups) else "ok"
 
@@ -112,7 +113,7 @@ class ReferenceEngine:
     def _features(self, row: Row) -> dict[str, float]:
         """The feature vector of an event as things stand before it is stored."""
         # A stored event is found in its windows already; taking it as the current one too would count it twice.
-        with_current = not self._is_duplicate(row)
+        with_current = not self.is_duplicate(row)
         known = {a: value for group in self.groups for a, value in group.read(row, with_current).items()}
         return {name: self._value(expression, row, known) for name, expression in self.expressions.items()}
 

@@ -9,7 +9,7 @@ from functools import singledispatch
 
 from quickthorn.event import Field
 from quickthorn.features.declare import Application, Constant, Expression, FeatureSet, parts_of
-from quickthorn.features.kept import Kept, Windowed
+from quickthorn.features.kept import Kept, Lifetime, Windowed
 from quickthorn.reference.event import Row, number_of
 from quickthorn.reference.kernels import apply
 
@@ -22,10 +22,12 @@ class Past:
 
     ``rows``   what windows are over: the newest, up to the row limit
     ``ever``   every event that was ever stored
+    ``since``  the newest event that the row limit has put behind us before its lateness was over
     """
 
     rows: list[Row] = field(default_factory=list)
     ever: list[Row] = field(default_factory=list)
+    since: Row | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,13 @@ class Group:
         if self.leaves_out(row):
             return dict.fromkeys(self.kept, math.nan)
         moment = self.moment(row, with_current)
-        return {expression: value_of(expression, moment) for expression in self.kept}
+        since = moment.past.since
+        # What has been put behind us cannot be taken back for an event that was before it.
+        is_behind = since is not None and moment.now_us < since[self.time]
+        return {
+            expression: math.nan if is_behind and isinstance(expression, Lifetime) else value_of(expression, moment)
+            for expression in self.kept
+        }
 
     def store(self, row: Row) -> bool:
         """Put the event in its place; True when the row limit made one leave early, or kept this one out."""
@@ -151,7 +159,7 @@ class Group:
         if capped and row[self.time] < past.rows[0][self.time]:
             return True
         if capped:
-            del past.rows[0]
+            past.since = past.rows.pop(0)
         for stored in (past.rows, past.ever):
             stored.insert(sum(kept[self.time] <= row[self.time] for kept in stored), row)
         return capped
