@@ -58,6 +58,10 @@ EngineParts parts_from(PyObject* keywords) {
     std::vector<FieldSpec> fields;
     for (const py::handle field : given["fields"].cast<py::sequence>())
         fields.push_back(field_from(field.cast<py::dict>()));
+    const quickthorn_library& entry = parts.library->entry();
+    for (std::uint32_t index = 0; index < entry.hashed_count; ++index) {
+        if (entry.hashed_slots[index] < fields.size()) fields[entry.hashed_slots[index]].hashed = true;
+    }
     parts.schema =
         std::make_unique<EventSchema>(std::move(fields), hash_key_from(given["hash_key"].cast<std::string>()));
 

@@ -20,10 +20,12 @@ std::span<const quickthorn_group> groups_of(const quickthorn_library& library) {
 std::size_t region_bytes(const quickthorn_library& library, const EngineLimits& limits) {
     std::size_t bytes = SeenIds::bytes(limits.remembered_ids) + limits.history_bytes + 4096;
     for (const quickthorn_group& group : groups_of(library)) {
-        bytes += EntityHistory::table_bytes(group, limits.history) + sizeof(KeyRecord) + group.window_bytes + 128;
+        bytes += EntityHistory::table_bytes(group, limits.history);
     }
     return bytes;
 }
+
+EventView view_of(const EventRow& event) { return {event.time_us(), event.slots(), event.hashes()}; }
 
 Status worse(Status one, Status other) { return std::max(one, other); }
 
@@ -54,7 +56,7 @@ Engine::Engine(const quickthorn_library& library, const EventSchema& schema, con
       region_(region_bytes(library, limits)),
       seen_ids_(region_, limits.remembered_ids),
       row_space_(region_, limits.history_bytes),
-      entities_(library.group_count),
+      keys_(library.group_count),
       values_(library.value_count, missing),
       vector_(library.feature_count, missing) {
     if (library.forest != nullptr) forest_.emplace(*library.forest, calibration);
@@ -86,7 +88,6 @@ Verdict Engine::score(const EventRow& event) {
 Status Engine::observe(const EventRow& event) {
     const Turn turn(*this);
     ++counters_.observed;
-    prefetch(event);
     return update(event, meet(event));
 }
 
@@ -132,18 +133,28 @@ void Engine::give_way() const {
 }
 
 // All keys are hashed by the time an event arrives here: their first cache lines are fetched together, not in turn.
-void Engine::prefetch(const EventRow& event) const {
+void Engine::prefetch(const EventRow& event) {
     seen_ids_.prefetch(event.id());
-    for (const EntityHistory& history : histories_) history.prefetch(event.hash(history.group().entity_slot));
+    for (std::size_t i = 0; i < histories_.size(); ++i) {
+        const quickthorn_group& group = histories_[i].group();
+        Key& key = keys_[i];
+        key.hash = event.hash(group.entity_slots[0]);
+        key.present = event.present(group.entity_slots[0]);
+        for (std::uint32_t entity = 1; entity < group.entity_count; ++entity) {
+            key.hash = joined(key.hash, event.hash(group.entity_slots[entity]));
+            key.present = key.present && event.present(group.entity_slots[entity]);
+        }
+        histories_[i].prefetch(key.hash);
+    }
 }
 
 Engine::Meeting Engine::meet(const EventRow& event) {
+    prefetch(event);
     Meeting meeting;
     for (std::size_t i = 0; i < histories_.size(); ++i) {
-        EntityHistory& history = histories_[i];
-        const std::uint32_t slot = history.group().entity_slot;
-        entities_[i] = event.present(slot) ? history.find(event.hash(slot)) : nullptr;
-        if (entities_[i] != nullptr && event.time_us() < entities_[i]->newest_us) meeting.status = Status::late;
+        Key& key = keys_[i];
+        key.entity = key.present ? histories_[i].find(key.hash) : nullptr;
+        if (key.entity != nullptr && event.time_us() < key.entity->newest_us) meeting.status = Status::late;
     }
     meeting.duplicate = seen_ids_.contains(event.id());
     if (meeting.duplicate) meeting.status = Status::duplicate;
@@ -151,17 +162,17 @@ Engine::Meeting Engine::meet(const EventRow& event) {
 }
 
 Engine::Meeting Engine::read_features(const EventRow& event) {
-    prefetch(event);
     const Meeting meeting = meet(event);
+    const EventView view = view_of(event);
     for (std::size_t i = 0; i < histories_.size(); ++i) {
         EntityHistory& history = histories_[i];
         const quickthorn_group& group = history.group();
-        if (!event.present(group.entity_slot) || history.too_late(entities_[i], event.time_us())) {
+        if (!keys_[i].present || history.too_late(keys_[i].entity, event.time_us())) {
             std::fill_n(values_.begin() + group.value_first, group.value_count, missing);
             continue;
         }
         // A retried event is in its windows already, as it stands there.
-        history.read(entities_[i], event.time_us(), !meeting.duplicate, event.slots(), values_.data());
+        history.read(keys_[i].entity, view, !meeting.duplicate, values_.data());
     }
     library_.derive(event.slots(), values_.data(), vector_.data());
     return meeting;
@@ -182,11 +193,11 @@ Status Engine::update(const EventRow& event, const Meeting& meeting) {
         return meeting.status;
     }
     seen_ids_.remember(event.id());
+    const EventView view = view_of(event);
     Status status = meeting.status;
     for (std::size_t i = 0; i < histories_.size(); ++i) {
-        const std::uint32_t slot = histories_[i].group().entity_slot;
-        if (!event.present(slot)) continue;
-        const Stored stored = histories_[i].store(event.hash(slot), entities_[i], event.time_us(), event.slots());
+        if (!keys_[i].present) continue;
+        const Stored stored = histories_[i].store(keys_[i].hash, keys_[i].entity, view);
         count(stored);
         if (stored == Stored::over_limit || stored == Stored::out_of_space) status = worse(status, Status::capped);
     }

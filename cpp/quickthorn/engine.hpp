@@ -86,7 +86,14 @@ private:
 
     class Turn;
 
-    void prefetch(const EventRow& event) const;
+    // The key of an event in one group: its entity's hash, or several entities' together.
+    struct Key {
+        Hash128 hash;
+        bool present = false;         // false where an entity is missing
+        KeyRecord* entity = nullptr;  // null when never seen
+    };
+
+    void prefetch(const EventRow& event);
     Meeting meet(const EventRow& event);
     Meeting read_features(const EventRow& event);
     Verdict decide_on(const Meeting& meeting);
@@ -101,9 +108,9 @@ private:
     SeenIds seen_ids_;
     RowSpace row_space_;
     std::vector<EntityHistory> histories_;
-    std::vector<KeyRecord*> entities_;  // of the event at hand, per group; null when never seen
-    std::vector<double> values_;        // the groups' aggregates
-    std::vector<double> vector_;        // the feature vector
+    std::vector<Key> keys_;       // of the event at hand, per group
+    std::vector<double> values_;  // what the groups keep, read
+    std::vector<double> vector_;  // the feature vector
     Counters counters_;
     mutable std::mutex turn_;
     mutable std::atomic<int> waiting_{0};

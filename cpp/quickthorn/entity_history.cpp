@@ -11,9 +11,10 @@ EntityHistory::EntityHistory(const quickthorn_group& group, const HistoryLimits&
                              RowSpace& space)
     : group_(group),
       limits_(limits),
-      table_(region, limits.max_keys, group.window_bytes),
+      table_(region, limits.max_keys, group.state_bytes),
       store_(space, group.row_bytes),
-      nobody_(region.at<KeyRecord>(region.carve(sizeof(KeyRecord) + group.window_bytes))) {}
+      nobody_(region.at<KeyRecord>(region.carve(sizeof(KeyRecord) + group.state_bytes))),
+      scratch_(region.at<std::byte>(region.carve(group.record_bytes))) {}
 
 std::byte* EntityHistory::row(KeyRecord& entity, std::int64_t position) {
     return store_.rows(entity.rows) + static_cast<std::size_t>(position & mask(entity)) * group_.row_bytes;
@@ -25,15 +26,15 @@ std::int64_t EntityHistory::row_time_us(KeyRecord& entity, std::int64_t position
     return time_us;
 }
 
-void EntityHistory::read(KeyRecord* entity, std::int64_t now_us, bool with_current, const quickthorn_slot* slots,
-                         double* values) {
+void EntityHistory::read(KeyRecord* entity, const EventView& event, bool with_current, double* values) {
     KeyRecord& seen = entity != nullptr ? *entity : *nobody_;
     const void* rows = seen.capacity != 0 ? store_.rows(seen.rows) : nullptr;
-    group_.read(seen.windows(), rows, mask(seen), seen.first, seen.last, now_us, with_current ? 1 : 0, slots, values);
+    group_.read(seen.state(), scratch_, rows, mask(seen), seen.first, seen.last, event.at_us, with_current ? 1 : 0,
+                event.slots, event.hashes, values);
 }
 
-Stored EntityHistory::store(const Hash128& hash, KeyRecord* entity, std::int64_t event_us,
-                            const quickthorn_slot* slots) {
+Stored EntityHistory::store(const Hash128& hash, KeyRecord* entity, const EventView& event) {
+    const std::int64_t event_us = event.at_us;
     if (entity == nullptr) {
         entity = table_.insert(hash);
         if (entity == nullptr) return Stored::out_of_space;
@@ -53,8 +54,12 @@ Stored EntityHistory::store(const Hash128& hash, KeyRecord* entity, std::int64_t
     }
     if (entity->last - entity->first == entity->capacity && !grow(*entity)) return Stored::out_of_space;
 
-    put(*entity, event_us, slots);
+    put(*entity, event);
     entity->newest_us = std::max(entity->newest_us, event_us);
+    if (group_.fold != nullptr) {
+        group_.fold(entity->state(), store_.rows(entity->rows), mask(*entity), entity->last,
+                    entity->newest_us - limits_.lateness_us);
+    }
     if (over_limit) return Stored::over_limit;
     return in_order ? Stored::in_order : Stored::in_place;
 }
@@ -66,7 +71,7 @@ void EntityHistory::shed(KeyRecord& entity, std::int64_t newest_us) {
 
 void EntityHistory::drop_oldest(KeyRecord& entity) {
     assert(entity.first < entity.last);
-    group_.release(entity.windows(), store_.rows(entity.rows), mask(entity), entity.first);
+    group_.release(entity.state(), store_.rows(entity.rows), mask(entity), entity.first);
     ++entity.first;
 }
 
@@ -88,20 +93,18 @@ bool EntityHistory::grow(KeyRecord& entity) {
     return true;
 }
 
-void EntityHistory::put(KeyRecord& entity, std::int64_t event_us, const quickthorn_slot* slots) {
+void EntityHistory::put(KeyRecord& entity, const EventView& event) {
     // Rows of the same time stay in order of arrival: only strictly newer ones move up.
     std::int64_t position = entity.last;
-    for (; position > entity.first && row_time_us(entity, position - 1) > event_us; --position) {
+    for (; position > entity.first && row_time_us(entity, position - 1) > event.at_us; --position) {
         std::memcpy(row(entity, position), row(entity, position - 1), group_.row_bytes);
     }
     std::byte* place = row(entity, position);
-    std::memcpy(place, &event_us, sizeof event_us);
-    for (std::uint32_t column = 0; column < group_.column_count; ++column) {
-        std::memcpy(place + 8 * (column + 1), &slots[group_.column_slots[column]], sizeof(quickthorn_slot));
-    }
+    std::memcpy(place, &event.at_us, sizeof event.at_us);
+    group_.fill(event.slots, event.hashes, place);
     const bool appended = position == entity.last;
     ++entity.last;
-    if (!appended) group_.absorb(entity.windows(), store_.rows(entity.rows), mask(entity), position);
+    if (!appended) group_.absorb(entity.state(), store_.rows(entity.rows), mask(entity), position);
 }
 
 }  // namespace quickthorn

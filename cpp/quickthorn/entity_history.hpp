@@ -1,4 +1,4 @@
-// What one group keeps: for every entity a ring of past rows in event-time order, and the windows over it.
+// What one group keeps: for every entity a ring of past rows in event-time order, and the state that reads make of it.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,13 @@ struct HistoryLimits {
     std::int64_t lateness_us = 0;       // how far behind an entity's newest row a row may still be put in place
 };
 
+// An event as the library's functions take it.
+struct EventView {
+    std::int64_t at_us;
+    const quickthorn_slot* slots;
+    const Hash128* hashes;  // of identifiers, one place per field
+};
+
 enum class Stored : std::uint8_t {
     in_order,      // appended as the entity's newest
     in_place,      // older than the newest, within the lateness: put where it belongs
@@ -28,8 +35,10 @@ class EntityHistory {
 public:
     EntityHistory(const quickthorn_group& group, const HistoryLimits& limits, Region& region, RowSpace& space);
 
+    // Bytes that are carved from the region beside rows.
     static std::size_t table_bytes(const quickthorn_group& group, const HistoryLimits& limits) {
-        return KeyTable::bytes(limits.max_keys, group.window_bytes);
+        return KeyTable::bytes(limits.max_keys, group.state_bytes) + sizeof(KeyRecord) + group.state_bytes +
+               group.record_bytes + 192;
     }
 
     const quickthorn_group& group() const { return group_; }
@@ -43,10 +52,10 @@ public:
     }
 
     // Writes the group's values as of `now_us`; `entity` is null for one never seen.
-    void read(KeyRecord* entity, std::int64_t now_us, bool with_current, const quickthorn_slot* slots, double* values);
+    void read(KeyRecord* entity, const EventView& event, bool with_current, double* values);
 
     // Stores one row; `entity` is what find() returned for the hash.
-    Stored store(const Hash128& hash, KeyRecord* entity, std::int64_t event_us, const quickthorn_slot* slots);
+    Stored store(const Hash128& hash, KeyRecord* entity, const EventView& event);
 
 private:
     // New keys start at minus infinity; lateness must not wrap around below it.
@@ -60,13 +69,14 @@ private:
     void shed(KeyRecord& entity, std::int64_t newest_us);
     void drop_oldest(KeyRecord& entity);
     bool grow(KeyRecord& entity);
-    void put(KeyRecord& entity, std::int64_t event_us, const quickthorn_slot* slots);
+    void put(KeyRecord& entity, const EventView& event);
 
     const quickthorn_group& group_;
     HistoryLimits limits_;
     KeyTable table_;
     RowStore store_;
     KeyRecord* nobody_;  // an empty record: what a never-seen entity reads from
+    std::byte* scratch_;
 };
 
 }  // namespace quickthorn

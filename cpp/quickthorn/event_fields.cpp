@@ -121,6 +121,7 @@ Fault EventRow::set_identifier(std::size_t field, std::string_view value) {
 
 Fault EventRow::set_text(std::size_t field, std::string_view value) {
     const FieldSpec& spec = schema_[field];
+    if (spec.hashed) hashes_[field] = keyed_hash(schema_.key(), value);
     switch (spec.kind) {
         case FieldKind::id:
         case FieldKind::entity: return set_identifier(field, value);

@@ -44,6 +44,7 @@ struct FieldSpec {
     bool is_signed = false;    // money: may be negative
     bool closed = false;       // category: other values are a fault
     bool as_text = false;      // entity, category, text: kernels want the value's text
+    bool hashed = false;       // category or text: its hash is wanted
     std::vector<std::string> values;
 
     // Ends the sentence "<field>: expected …".
@@ -107,6 +108,7 @@ public:
     const Hash128& id() const { return hashes_[schema_.id_slot()]; }
     bool present(std::size_t field) const { return slots_[field] != 0; }  // of entities and text
     const Hash128& hash(std::size_t field) const { return hashes_[field]; }
+    const Hash128* hashes() const { return hashes_.data(); }
 
 private:
     Fault set_identifier(std::size_t field, std::string_view value);

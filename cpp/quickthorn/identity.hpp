@@ -37,4 +37,11 @@ private:
     std::size_t length_;
 };
 
+// The hash of several identifiers that are a key together. Both halves are random already, so a sum in which each place
+// has a weight of its own is one too, and pairs meet no more often than hashes do.
+inline Hash128 joined(const Hash128& first, const Hash128& second) {
+    constexpr std::uint64_t weight = 0x9e3779b97f4a7c15;  // odd, so that nothing is lost
+    return {first.low * weight + second.low, first.high * weight + second.high};
+}
+
 }  // namespace quickthorn

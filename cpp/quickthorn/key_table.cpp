@@ -5,18 +5,18 @@
 
 namespace quickthorn {
 
-std::size_t KeyTable::record_stride(std::uint32_t window_bytes) {
+std::size_t KeyTable::record_stride(std::uint32_t state_bytes) {
     // Whole cache lines, so that a record never shares its first line with a neighbour.
-    return (sizeof(KeyRecord) + window_bytes + 63) / 64 * 64;
+    return (sizeof(KeyRecord) + state_bytes + 63) / 64 * 64;
 }
 
-std::size_t KeyTable::bytes(std::uint32_t max_keys, std::uint32_t window_bytes) {
+std::size_t KeyTable::bytes(std::uint32_t max_keys, std::uint32_t state_bytes) {
     const std::size_t heads = sizeof(std::uint32_t) * std::size_t{std::max(max_keys, first_buckets)};
-    return heads + 64 + record_stride(window_bytes) * max_keys + 64;
+    return heads + 64 + record_stride(state_bytes) * max_keys + 64;
 }
 
-KeyTable::KeyTable(Region& region, std::uint32_t max_keys, std::uint32_t window_bytes)
-    : stride_(record_stride(window_bytes)),
+KeyTable::KeyTable(Region& region, std::uint32_t max_keys, std::uint32_t state_bytes)
+    : stride_(record_stride(state_bytes)),
       max_keys_(max_keys) {
     const std::size_t most_buckets = std::max(max_keys, first_buckets);
     heads_ = region.at<std::uint32_t>(region.carve(sizeof(std::uint32_t) * most_buckets));

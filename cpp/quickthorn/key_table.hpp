@@ -8,7 +8,7 @@
 
 namespace quickthorn {
 
-// What is kept per entity, followed in memory by the group's window state.
+// What is kept per entity, followed in memory by the group's state.
 struct KeyRecord {
     Hash128 hash;
     Region::Offset rows;     // the ring block, meaningless while capacity is 0
@@ -18,7 +18,7 @@ struct KeyRecord {
     std::uint32_t next;      // next record of the same bucket, 0 at the end
     std::uint32_t capacity;  // rows the block holds, a power of two or 0
 
-    void* windows() { return this + 1; }
+    void* state() { return this + 1; }
 };
 static_assert(sizeof(KeyRecord) == 56, "records are part of the state layout");
 
@@ -27,9 +27,9 @@ static_assert(sizeof(KeyRecord) == 56, "records are part of the state layout");
 class KeyTable {
 public:
     // Bytes the table carves from a region.
-    static std::size_t bytes(std::uint32_t max_keys, std::uint32_t window_bytes);
+    static std::size_t bytes(std::uint32_t max_keys, std::uint32_t state_bytes);
 
-    KeyTable(Region& region, std::uint32_t max_keys, std::uint32_t window_bytes);
+    KeyTable(Region& region, std::uint32_t max_keys, std::uint32_t state_bytes);
 
     void prefetch(const Hash128& hash) const { __builtin_prefetch(&heads_[bucket(hash)]); }
 
@@ -43,7 +43,7 @@ public:
 private:
     static constexpr std::uint32_t first_buckets = 1024;
 
-    static std::size_t record_stride(std::uint32_t window_bytes);
+    static std::size_t record_stride(std::uint32_t state_bytes);
 
     std::uint32_t bucket(const Hash128& hash) const {
         const auto low = static_cast<std::uint32_t>(hash.low);

@@ -60,13 +60,24 @@ void check(const quickthorn_library& entry) {
         fail("its feature functions are missing");
     }
     if (entry.forest != nullptr) check_forest(*entry.forest, entry.feature_count);
+    for (std::uint32_t index = 0; index < entry.hashed_count; ++index) {
+        if (entry.hashed_slots == nullptr || entry.hashed_slots[index] >= entry.slot_count) {
+            fail("it wants the hash of a field that is not there");
+        }
+    }
     for (std::uint32_t index = 0; index < entry.group_count; ++index) {
         const quickthorn_group& group = entry.groups[index];
-        const bool whole = group.read != nullptr && group.absorb != nullptr && group.release != nullptr;
-        const bool fits = group.entity_slot < entry.slot_count && group.row_bytes == 8 * (1 + group.column_count) &&
-                          group.window_bytes % 8 == 0 && group.horizon_us > 0 &&
+        const bool whole = group.fill != nullptr && group.read != nullptr && group.absorb != nullptr &&
+                           group.release != nullptr && group.entity_slots != nullptr && group.entity_count != 0;
+        const bool fits = group.row_bytes >= 8 && group.row_bytes % 8 == 0 && group.state_bytes % 8 == 0 &&
+                          group.record_bytes <= group.state_bytes && group.horizon_us >= 0 &&
                           std::uint64_t{group.value_first} + group.value_count <= entry.value_count;
         if (!whole || !fits) fail("group " + std::to_string(index) + " is laid out wrongly");
+        for (std::uint32_t entity = 0; entity < group.entity_count; ++entity) {
+            if (group.entity_slots[entity] >= entry.slot_count) {
+                fail("group " + std::to_string(index) + " is kept by a field that is not there");
+            }
+        }
     }
 }
 

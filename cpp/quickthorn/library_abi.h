@@ -32,25 +32,35 @@ typedef struct quickthorn_text {
 #define QUICKTHORN_TEXT_BYTES 256
 
 /* One entity's history, as a group's functions see it:
- *   windows  the group's window state for this entity: `window_bytes` long, 8-byte aligned, all zero when new
- *   rows     a ring of rows of `row_bytes`: int64 event time, then one slot per column; the row at position p is
- *            rows + (p & mask) * row_bytes
- *   first    position of the oldest row kept; last: one past the newest. Positions only grow; rows between are
- *            ordered by (event time, arrival).
+ *   state    what the group keeps for this entity beside its rows: `state_bytes` long, 8-byte
+ *            aligned, all zero when new
+ *   rows     a ring of rows of `row_bytes`: int64 event time, then what `fill` writes; the row at
+ *            position p is rows + (p & mask) * row_bytes
+ *   first    position of the oldest row kept; last: one past the newest. Positions only grow; rows
+ *            between are ordered by (event time, arrival).
+ * `hashes` holds 16 bytes for each declared field, in order: the hash of an identifier or of a field in `hashed_slots`,
+ * and nothing of use for others or where the field is missing.
  */
 
-/* Brings the windows to `now_us` and writes the group's values to values[value_first .. value_first + value_count).
- * `with_current` is 1 when aggregates declared with include_current are to count the event in `slots`, else 0. */
-typedef void (*quickthorn_read_function)(void* windows, const void* rows, int64_t mask, int64_t first, int64_t last,
-                                         int64_t now_us, int64_t with_current, const quickthorn_slot* slots,
-                                         double* values);
+/* Writes a row's columns, from the 8th byte on, from the event. */
+typedef void (*quickthorn_fill_function)(const quickthorn_slot* slots, const void* hashes, void* row);
 
-/* Tells the windows that a late row was put in at `position`, the rows from there on having moved up by one.
+/* Brings the state to `now_us` and writes the group's values to values[value_first .. value_first + value_count).
+ * `with_current` is 1 when expressions declared with include_current are to count the event in `slots`, else 0.
+ * `scratch` is `record_bytes` of memory whose contents mean nothing. */
+typedef void (*quickthorn_read_function)(void* state, void* scratch, const void* rows, int64_t mask, int64_t first,
+                                         int64_t last, int64_t now_us, int64_t with_current,
+                                         const quickthorn_slot* slots, const void* hashes, double* values);
+
+/* Tells the state that a late row was put in at `position`, the rows from there on having moved up by one.
  * Not called for a row appended at the end. */
-typedef void (*quickthorn_absorb_function)(void* windows, const void* rows, int64_t mask, int64_t position);
+typedef void (*quickthorn_absorb_function)(void* state, const void* rows, int64_t mask, int64_t position);
 
-/* Tells the windows that the oldest row, at `position`, is about to leave the ring. */
-typedef void (*quickthorn_release_function)(void* windows, const void* rows, int64_t mask, int64_t position);
+/* Tells the state that the oldest row, at `position`, is about to leave the ring. */
+typedef void (*quickthorn_release_function)(void* state, const void* rows, int64_t mask, int64_t position);
+
+/* Tells the state that no row can come before one of `until_us` or older any more. Called after every stored row. */
+typedef void (*quickthorn_fold_function)(void* state, const void* rows, int64_t mask, int64_t last, int64_t until_us);
 
 /* Computes the feature vector from the event row and the groups' values. */
 typedef void (*quickthorn_derive_function)(const quickthorn_slot* slots, const double* values, double* features);
@@ -67,19 +77,21 @@ typedef void (*quickthorn_batch_function)(const double* rows, ptrdiff_t row_stri
 typedef void (*quickthorn_batch_f32_function)(const float* rows, ptrdiff_t row_stride, ptrdiff_t feature_stride,
                                               uint64_t row_count, double* margins);
 
-/* All windowed aggregates kept by one entity field. */
+/* Everything kept by one entity field, or by several that are a key together. */
 typedef struct quickthorn_group {
-    uint32_t entity_slot;
-    uint32_t window_bytes;
-    uint32_t row_bytes; /* 8 * (1 + column_count) */
-    uint32_t column_count;
-    const uint32_t* column_slots; /* the slots copied into a row after its event time */
+    const uint32_t* entity_slots;
+    uint32_t entity_count;
+    uint32_t state_bytes;
+    uint32_t record_bytes;
+    uint32_t row_bytes;
     uint32_t value_first;
     uint32_t value_count;
     int64_t horizon_us; /* the longest delay + window: a row this old or older has left every window */
+    quickthorn_fill_function fill;
     quickthorn_read_function read;
     quickthorn_absorb_function absorb;
     quickthorn_release_function release;
+    quickthorn_fold_function fold; /* null where nothing outlives its window */
 } quickthorn_group;
 
 /* A compiled forest. */
@@ -103,6 +115,9 @@ typedef struct quickthorn_library {
     uint32_t group_count;
     uint32_t value_count;
     uint32_t feature_count;
+    uint32_t hashed_count;
+    uint32_t reserved;
+    const uint32_t* hashed_slots; /* categories and texts of which a hash is wanted */
     const quickthorn_group* groups;
     quickthorn_derive_function derive; /* null in the library of a forest alone */
     const quickthorn_forest* forest;   /* null in the library of features alone */
@@ -112,9 +127,9 @@ typedef struct quickthorn_library {
 }
 static_assert(sizeof(void*) == 8, "the library layout is for 64-bit targets");
 static_assert(sizeof(quickthorn_text) == 16, "quickthorn_text is part of the bundle ABI");
-static_assert(sizeof(quickthorn_group) == 64, "quickthorn_group is part of the bundle ABI");
+static_assert(sizeof(quickthorn_group) == 80, "quickthorn_group is part of the bundle ABI");
 static_assert(sizeof(quickthorn_forest) == 64, "quickthorn_forest is part of the bundle ABI");
-static_assert(sizeof(quickthorn_library) == 48, "quickthorn_library is part of the bundle ABI");
+static_assert(sizeof(quickthorn_library) == 64, "quickthorn_library is part of the bundle ABI");
 #endif
 
 #endif

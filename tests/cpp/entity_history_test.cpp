@@ -66,11 +66,11 @@ void keeps_what_a_sorted_vector_keeps(std::uint64_t seed, HistoryLimits limits) 
         if (!history.too_late(entity, row.at_us)) {
             double found[2];
             double expected[2];
-            history.read(entity, row.at_us, false, slots, found);
+            history.read(entity, {row.at_us, slots, nullptr}, false, found);
             mirrors[who].read(row.at_us, expected);
             CHECK(found[0] == expected[0] && found[1] == expected[1]);
         }
-        CHECK(history.store(hash, entity, row.at_us, slots) == mirrors[who].store(limits, row));
+        CHECK(history.store(hash, entity, {row.at_us, slots, nullptr}) == mirrors[who].store(limits, row));
     }
 }
 
@@ -83,7 +83,7 @@ void says_so_when_space_runs_out() {
     EntityHistory history(plain::groups[0], limits, region, space);
     const auto store = [&](std::uint64_t who, std::int64_t at_us) {
         const quickthorn_slot slots[] = {1, at_us, 1, 5};
-        return history.store({who, who}, history.find({who, who}), at_us, slots);
+        return history.store({who, who}, history.find({who, who}), {at_us, slots, nullptr});
     };
     for (std::int64_t at_us = 0; at_us < 4; ++at_us) CHECK(store(1, at_us) == Stored::in_order);
     CHECK(store(2, 0) == Stored::in_order);
@@ -96,7 +96,7 @@ void says_so_when_space_runs_out() {
     // What is kept still reads, and rows that age out make room again.
     double values[2];
     const quickthorn_slot slots[] = {1, 8, 1, 5};
-    history.read(history.find({1, 1}), 8, false, slots, values);
+    history.read(history.find({1, 1}), {8, slots, nullptr}, false, values);
     CHECK(values[0] == 8);
     CHECK(store(1, plain::day_us + 100) == Stored::in_order);
 }

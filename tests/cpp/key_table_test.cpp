@@ -43,14 +43,14 @@ void records_do_not_touch_each_other() {
     KeyTable table(region, 3, 200);
     const Hash128 names[] = {{1, 1}, {2, 2}, {3, 3}};
     for (const Hash128& name : names) {
-        auto* windows = static_cast<unsigned char*>(table.insert(name)->windows());
+        auto* windows = static_cast<unsigned char*>(table.insert(name)->state());
         for (int i = 0; i < 200; ++i) windows[i] = static_cast<unsigned char>(name.low);
     }
     CHECK(table.insert({4, 4}) == nullptr);
     for (const Hash128& name : names) {
         KeyRecord* record = table.find(name);
         CHECK(record != nullptr && record->hash == name);
-        CHECK(static_cast<unsigned char*>(record->windows())[199] == name.low);
+        CHECK(static_cast<unsigned char*>(record->state())[199] == name.low);
     }
 }
 

@@ -15,8 +15,8 @@ inline constexpr std::int64_t day_us = 86'400'000'000;
 inline constexpr std::uint32_t amount_slot = 3;
 inline constexpr std::uint32_t row_bytes = 16;
 
-// The calls that tell windows about rows which move or leave.
-struct WindowState {
+// The calls that tell the state about rows which move or leave.
+struct State {
     std::int64_t absorbed;
     std::int64_t released;
 };
@@ -28,8 +28,13 @@ inline std::int64_t word(const void* rows, std::int64_t mask, std::int64_t posit
     return value;
 }
 
-inline void read(void*, const void* rows, std::int64_t mask, std::int64_t first, std::int64_t last, std::int64_t now_us,
-                 std::int64_t with_current, const quickthorn_slot* slots, double* values) {
+inline void fill(const quickthorn_slot* slots, const void*, void* row) {
+    std::memcpy(static_cast<char*>(row) + 8, &slots[amount_slot], sizeof(quickthorn_slot));
+}
+
+inline void read(void*, void*, const void* rows, std::int64_t mask, std::int64_t first, std::int64_t last,
+                 std::int64_t now_us, std::int64_t with_current, const quickthorn_slot* slots, const void*,
+                 double* values) {
     double count = 0;
     double sum = 0;
     for (std::int64_t position = first; position < last; ++position) {
@@ -42,13 +47,9 @@ inline void read(void*, const void* rows, std::int64_t mask, std::int64_t first,
     values[1] = sum + static_cast<double>(with_current * slots[amount_slot]);
 }
 
-inline void absorb(void* windows, const void*, std::int64_t, std::int64_t) {
-    ++static_cast<WindowState*>(windows)->absorbed;
-}
+inline void absorb(void* state, const void*, std::int64_t, std::int64_t) { ++static_cast<State*>(state)->absorbed; }
 
-inline void release(void* windows, const void*, std::int64_t, std::int64_t) {
-    ++static_cast<WindowState*>(windows)->released;
-}
+inline void release(void* state, const void*, std::int64_t, std::int64_t) { ++static_cast<State*>(state)->released; }
 
 inline void derive(const quickthorn_slot*, const double* values, double* features) {
     features[0] = values[0];
@@ -89,12 +90,12 @@ inline void batch_f32(const float* rows, std::ptrdiff_t row_stride, std::ptrdiff
     each_row(rows, row_stride, feature_stride, row_count, out);
 }
 
-inline constexpr std::uint32_t columns[] = {amount_slot};
+inline constexpr std::uint32_t entities[] = {2};
 inline constexpr quickthorn_group groups[] = {
-    {2, sizeof(WindowState), row_bytes, 1, columns, 0, 2, day_us, read, absorb, release}};
+    {entities, 1, sizeof(State), 0, row_bytes, 0, 2, day_us, fill, read, absorb, release, nullptr}};
 inline constexpr quickthorn_forest forest = {2, 2, 1, 0, margin, margins, margins_f32, leaves, batch, batch_f32};
 inline constexpr quickthorn_library library = {
-    QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library), 4, 1, 2, 2, groups, derive, &forest};
+    QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library), 4, 1, 2, 2, 0, 0, nullptr, groups, derive, &forest};
 
 inline quickthorn::EventSchema schema() {
     using quickthorn::FieldKind;

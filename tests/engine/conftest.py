@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,23 @@ import quickthorn as qt
 from quickthorn.compiling import compile_bundle
 from quickthorn.decision.policy import Policy
 from quickthorn.errors import EventError
-from quickthorn.features.declare import Aggregate, Application
+from quickthorn.features.decay import Decayed
+from quickthorn.features.declare import Application
+from quickthorn.features.distinct import Distinct
+from quickthorn.features.kept import Kept
+from quickthorn.features.sequence import Difference
+from quickthorn.features.spread import Spread
+from quickthorn.features.velocity import Aggregate
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.importing import load_model
 from quickthorn.reference import ReferenceEngine
+from quickthorn.reference.decay import weighed_values
 from quickthorn.reference.event import Row, read_event
+from quickthorn.reference.features import Moment
+from quickthorn.reference.sequence import values
 
+# Below it a float has no nine digits left.
+SMALLEST = 1e-300
 POLICY = '[thresholds]\nreview = 0.4\ndecline = 0.6\n\n[fallback]\ninvalid = "decline"\n'
 
 
@@ -76,12 +88,109 @@ def windows() -> qt.FeatureSet:
     return features
 
 
+@qt.kernel
+def small(amount):  # type: ignore[no-untyped-def]
+    return amount < 500.0
+
+
+@qt.kernel
+def odd(risk, distance, at):  # type: ignore[no-untyped-def]
+    return (risk > distance) * (at % 2)
+
+
+SPREAD_SPANS: dict[str, dict[str, Any]] = {
+    "3s": {"over": "3s"},
+    "10s_with": {"over": "10s", "include_current": True},
+    "10s_after_5s": {"over": "10s", "delay": "5s"},
+}
+
+
+def spreads() -> qt.FeatureSet:
+    """Spreads and extremes of every kind of field, of an entity and of a pair, of all events and of some."""
+    features = qt.FeatureSet(Payment, lateness="5s", row_limit=1_000, remembered_ids=1_000)
+    pair = (Payment.terminal, Payment.customer)
+    for name, span in SPREAD_SPANS.items():
+        for field in (Payment.amount, Payment.tip, Payment.risk, Payment.distance, Payment.foreign, Payment.present):
+            features[f"{field!r}_variance_{name}"] = qt.variance(field, by=Payment.customer, **span)
+            features[f"{field!r}_std_{name}"] = qt.std(field, by=Payment.customer, ddof=0, **span)
+            features[f"{field!r}_min_{name}"] = qt.min(field, by=Payment.customer, **span)
+            features[f"{field!r}_max_{name}"] = qt.max(field, by=Payment.customer, **span)
+        for what, where in (
+            ("foreign", Payment.foreign),
+            ("small", small(Payment.amount)),
+            ("odd", odd(Payment.risk, Payment.distance, Payment.at)),
+        ):
+            features[f"{what}_count_{name}"] = qt.count(by=pair, where=where, **span)
+            features[f"{what}_sum_{name}"] = qt.sum(Payment.amount, by=pair, where=where, **span)
+            features[f"{what}_mean_{name}"] = qt.mean(Payment.risk, by=Payment.customer, where=where, **span)
+            features[f"{what}_tip_{name}"] = qt.mean(Payment.tip, by=Payment.customer, where=where, **span)
+            features[f"{what}_max_{name}"] = qt.max(Payment.distance, by=Payment.customer, where=where, **span)
+            features[f"{what}_min_{name}"] = qt.min(Payment.tip, by=pair, where=where, **span)
+            features[f"{what}_std_{name}"] = qt.std(Payment.distance, by=Payment.customer, where=where, **span)
+    features["pair_count"] = qt.count(by=(Payment.customer, Payment.terminal), over="10s")
+    return features
+
+
+def lifetimes() -> qt.FeatureSet:
+    """What outlives every window, of an entity and of a pair, of all events and of some."""
+    features = qt.FeatureSet(Payment, lateness="5s", row_limit=1_000, remembered_ids=1_000)
+    add_lifetimes(features)
+    return features
+
+
+def brief_lifetimes() -> qt.FeatureSet:
+    """The same beside a window, with so few rows that they go into the records before their time."""
+    features = qt.FeatureSet(Payment, lateness="5s", row_limit=3, remembered_ids=1_000)
+    features["count"] = qt.count(by=Payment.customer, over="10s")
+    add_lifetimes(features)
+    return features
+
+
+def add_lifetimes(features: qt.FeatureSet) -> None:
+    customer, pair = Payment.customer, (Payment.customer, Payment.terminal)
+    for what, by in (("customer", customer), ("pair", pair)):
+        for k in (1, 3):
+            features[f"{what}_since_{k}"] = qt.since_last(by=by, k=k)
+        features[f"{what}_age"] = qt.age(by=by)
+        features[f"{what}_new"] = qt.is_new(by=by)
+    foreign, few = Payment.foreign, small(Payment.amount)
+    features["since_foreign"] = qt.since_last(by=customer, k=2, where=foreign)
+    features["small_age"] = qt.age(by=customer, where=few)
+    features["foreign_new"] = qt.is_new(by=pair, where=foreign)
+    for field in (Payment.amount, Payment.tip, Payment.risk, Payment.foreign):
+        features[f"{field!r}_last"] = qt.last(field, by=customer)
+        features[f"{field!r}_third"] = qt.last(field, by=customer, k=3, where=few)
+        features[f"{field!r}_difference"] = qt.difference(field, by=customer)
+        features[f"{field!r}_difference_3"] = qt.difference(field, by=customer, order=3)
+        features[f"{field!r}_difference_few"] = qt.difference(field, by=customer, where=few)
+    for field in (Payment.tip, Payment.risk, Payment.foreign, Payment.country, Payment.terminal, Payment.note):
+        features[f"{field!r}_run"] = qt.run_length(field, by=customer)
+        features[f"{field!r}_run_with"] = qt.run_length(field, by=customer, include_current=True)
+        features[f"{field!r}_changed"] = qt.changed(field, by=customer)
+        features[f"{field!r}_changed_few"] = qt.changed(field, by=customer, where=few)
+    for over in ("3s", "20s"):
+        for field in (Payment.terminal, Payment.note, Payment.country):
+            features[f"{field!r}_distinct_{over}"] = qt.distinct(field, by=customer, over=over, cap=2, up_to=8)
+            features[f"{field!r}_exact_{over}"] = qt.distinct_is_exact(field, by=customer, over=over, cap=2, up_to=8)
+        features[f"distinct_with_{over}"] = qt.distinct(
+            Payment.country, by=pair, over=over, include_current=True, where=few
+        )
+    for name, options in (("", {}), ("_with", {"include_current": True}), ("_few", {"where": few})):
+        features[f"decayed{name}"] = qt.decayed_count(by=customer, half_life="4s", **options)
+        for field in (Payment.amount, Payment.tip, Payment.risk, Payment.foreign):
+            for declare in (qt.decayed_sum, qt.decayed_mean, qt.decayed_variance):
+                features[f"{field!r}_{declare.__name__}{name}"] = declare(field, by=customer, half_life="1s", **options)
+
+
 def tight() -> qt.FeatureSet:
     """Rings of three rows and a memory of three ids: everything is soon full."""
     features = qt.FeatureSet(Payment, lateness="3s", row_limit=3, remembered_ids=3)
     features["count"] = qt.count(by=Payment.customer, over="10s", include_current=True)
     features["total"] = qt.sum(Payment.amount, by=Payment.customer, over="5s")
     features["risk"] = qt.mean(Payment.risk, by=Payment.customer, over="10s", delay="2s")
+    features["least"] = qt.min(Payment.amount, by=Payment.customer, over="10s")
+    features["greatest"] = qt.max(Payment.risk, by=Payment.customer, over="5s", include_current=True)
+    features["spread"] = qt.variance(Payment.amount, by=Payment.customer, over="10s", delay="1s")
     features["terminal_share"] = qt.mean(Payment.present, by=Payment.terminal, over="10s")
     return features
 
@@ -101,6 +210,9 @@ def deciding() -> qt.FeatureSet:
     features["damped"] = damped(Payment.risk, Payment.channel, features["count_10s"])
     features["terminal_5s"] = ratio(qt.sum(Payment.foreign, by=Payment.terminal, over="5s"), 2)
     return features
+
+
+FEATURES_ONLY = (windows, spreads, lifetimes, brief_lifetimes, tight)
 
 
 @dataclass(frozen=True)
@@ -156,18 +268,41 @@ class Pair:
     def allowance(self, name: str, row: Row, value: float) -> float:
         """How far a feature may be off: nothing where it is exact, 1e-9 of the largest term where numbers are added."""
         expression = self.reference.expressions[name]
-        if isinstance(expression, Application):
-            return 1e-9 * abs(value)
+        if isinstance(expression, (Application, Spread)):
+            return 1e-9 * abs(value) + SMALLEST
+        if isinstance(expression, Decayed):
+            return 1e-9 * self.largest_term(expression, row, value) + SMALLEST
+        if isinstance(expression, Distinct):
+            # An estimate; here it is only to be about right.
+            return 0.0 if value <= expression.cap else 8.0 * value
+        if isinstance(expression, Difference):
+            return 1e-9 * self.largest_value(expression, row)
         if not isinstance(expression, Aggregate) or not isinstance(expression.field, qt.Number):
             return 0.0
-        (group,) = (group for group in self.reference.groups if expression in group.aggregates)
+        (group,) = (group for group in self.reference.groups if expression in group.kept)
         if group.leaves_out(row):
             return 0.0
-        window = group.window(expression, row, with_current=True)
+        window = group.moment(row, with_current=True).window(expression)
         terms: list[float] = [
             abs(kept[expression.field.name]) for kept in window if kept[expression.field.name] is not None
         ]
         return 1e-9 * max(abs(value), *terms, 0.0)
+
+    def moment(self, expression: Kept, row: Row) -> Moment:
+        (group,) = (group for group in self.reference.groups if expression in group.kept)
+        return group.moment(row, with_current=not self.reference.is_duplicate(row))
+
+    def largest_value(self, expression: Difference, row: Row) -> float:
+        """The largest value that a difference is of, every weight of it included."""
+        found = values(expression, expression.field, self.moment(expression, row))[-expression.order - 1 :]
+        return float(2**expression.order * max((abs(value) for value in found), default=0))
+
+    def largest_term(self, expression: Decayed, row: Row, value: float) -> float:
+        """The largest weighed value in a decayed sum, mean or variance."""
+        weighed = weighed_values(expression, self.moment(expression, row))
+        weights = sum(weight for weight, _ in weighed) if expression.kind in ("mean", "variance") else Fraction(1)
+        power = 2 if expression.kind == "variance" else 1
+        return max((float(weight * abs(found) ** power / weights) for weight, found in weighed), default=abs(value))
 
 
 def is_near(found: float, expected: float, allowance: float) -> bool:
@@ -186,10 +321,11 @@ def assert_same_fault(native: str, expected: str) -> None:
 
 @pytest.fixture(scope="session")
 def specimens(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Specimen]:
-    """Bundles by name: "windows" and "tight" hold features only, "deciding" also a model and a policy."""
+    """Bundles by name: those of FEATURES_ONLY, and "deciding" with a model and a policy."""
     folder = tmp_path_factory.mktemp("bundles")
     made = {}
-    for name, features in (("windows", windows()), ("tight", tight())):
+    for declare in FEATURES_ONLY:
+        name, features = declare.__name__, declare()
         compile_bundle(features=features, output=folder / f"{name}.qt")
         made[name] = Specimen(folder / f"{name}.qt", features, None, None)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 S = 1_000_000  # one second in event time
@@ -93,12 +93,13 @@ def histories(draw: st.DrawFn) -> list[tuple[str, dict[str, Any]]]:
     return history
 
 
-@pytest.mark.parametrize("name", ["windows", "tight", "deciding"])
+@pytest.mark.parametrize("name", ["windows", "spreads", "lifetimes", "brief_lifetimes", "tight", "deciding"])
 @settings(
     max_examples=60,
     deadline=None,
     derandomize=True,
     database=None,
+    phases=[Phase.explicit, Phase.generate, Phase.target],  # a failing history is as long as it is, but soon told
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(history=histories())
@@ -151,24 +152,28 @@ def test_every_short_history_of_a_full_memory_of_ids(new_pair: Callable[[str], A
         pair.compare_features({**event, "event_id": "next", "at": S})
 
 
-def test_a_long_history_of_one_key_keeps_its_sums(new_pair: Callable[[str], Any]) -> None:
+@pytest.mark.parametrize(
+    ("name", "events"), [("windows", 3_000), ("spreads", 700), ("lifetimes", 700), ("brief_lifetimes", 700)]
+)
+def test_a_long_history_of_one_key_keeps_its_sums(new_pair: Callable[[str], Any], name: str, events: int) -> None:
     """Thousands of rows enter and leave while values of very different sizes come and go: sums must not drift."""
-    pair = new_pair("windows")
+    pair = new_pair(name)
     rng = np.random.default_rng(5)
     at = 0
-    for number in range(3_000):
+    for number in range(events):
         at += int(rng.choice([0, 1, S // 20, S // 10]))
         late_us = int(rng.choice([0, 0, 0, 0, S, 4 * S]))
         event = {
             "event_id": number,
             "at": at - late_us,
             "customer": "c",
+            "terminal": "t",
             "amount": int(rng.integers(0, 10**6)),
             "distance": float(rng.normal() * 10.0 ** rng.integers(-8, 16)),
             "present": True,
             "channel": "web",
         }
-        if number % 10 == 0:
+        if number % 20 == 0:
             pair.tell("observe", event)
         else:
             assert pair.native.observe(event) == pair.reference.observe(event)

@@ -10,8 +10,8 @@ import pytest
 
 import quickthorn as qt
 from quickthorn.errors import FeatureError
-from quickthorn.features.declare import Aggregate
 from quickthorn.features.durations import LONGEST_US, duration_us
+from quickthorn.features.velocity import Aggregate
 
 
 class Payment(qt.Event):
@@ -24,6 +24,7 @@ class Payment(qt.Event):
     channel: qt.Category = qt.field(values=("web", "app"))
     country: qt.Category | None
     note: qt.Text | None
+    terminal: qt.Entity | None
 
 
 @qt.kernel
@@ -90,7 +91,15 @@ def test_a_window_is_longer_than_nothing_and_a_delayed_one_never_holds_the_curre
 
 def test_an_aggregate_says_what_it_is() -> None:
     made = qt.sum(Payment.foreign, by=Payment.customer, over="1m", delay=timedelta(seconds=1))
-    assert made == Aggregate("sum", Payment.foreign, Payment.customer, 60_000_000, 1_000_000, False)
+    assert made == Aggregate(
+        by=(Payment.customer,),
+        where=None,
+        include_current=False,
+        over_us=60_000_000,
+        delay_us=1_000_000,
+        kind="sum",
+        field=Payment.foreign,
+    )
 
 
 def test_a_kernel_is_a_function_of_plain_arguments() -> None:
@@ -164,3 +173,87 @@ def test_what_cannot_be_a_feature_is_refused_by_feature_and_field(value: object,
     features = qt.FeatureSet(Payment)
     assert refusal(lambda: features.__setitem__("some", value)) == f"features['some']: {sentence}"
     assert len(features) == 0
+
+
+def test_a_key_is_one_entity_or_several_different_ones_in_either_order() -> None:
+    pair = (Payment.customer, Payment.terminal)
+    assert qt.count(by=pair, over="1d") == qt.count(by=pair[::-1], over="1d")
+    for wrong in ((), (Payment.customer, Payment.customer)):
+        message = refusal(lambda by=wrong: qt.count(by=by, over="1d"))  # type: ignore[misc]
+        assert message.startswith("count(by=): expected 1 to 4 different entities, found (")
+    message = refusal(lambda: qt.mean(Payment.risk, by=(Payment.customer, Payment.amount), over="1d"))  # type: ignore[arg-type]
+    assert message == "mean(by=): expected an Entity field of the event class, found Payment.amount"
+
+
+def test_a_condition_is_over_the_events_own_fields() -> None:
+    def refused(where: Any) -> str:
+        return refusal(lambda: qt.count(by=Payment.customer, over="1d", where=where))
+
+    assert refused(ratio) == "count(where=): expected ratio(...) with the event's fields, found the bare kernel"
+    for wrong in (True, "amount > 2", Payment.amount, qt.FeatureSet(Payment)["other"]):
+        assert refused(wrong) == (
+            f"count(where=): expected a Boolean field or a kernel of the event's fields, found {wrong!r}"
+        )
+    features = qt.FeatureSet(Payment)
+    count = qt.count(by=Payment.customer, over="1d")
+    for inner, found in ((features["other"], "the feature 'other'"), (count, repr(count))):
+        assert refused(ratio(Payment.amount, inner)) == (
+            f"count(where=): expected a condition over the event's own fields, found {found} in it"
+        )
+
+
+def test_a_spread_declares_its_degrees_of_freedom_and_an_extreme_its_field() -> None:
+    wrong: Any
+    for wrong in (-1, 2, True, 0.5, None):
+        message = refusal(lambda ddof=wrong: qt.std(Payment.risk, by=Payment.customer, over="1d", ddof=ddof))  # type: ignore[misc]
+        assert message == f"std(ddof=): expected 0 or 1, found {wrong!r}"
+    for declare in (qt.variance, qt.min, qt.max):
+        message = refusal(lambda declare=declare: declare(Payment.at, by=Payment.customer, over="1d"))  # type: ignore[misc]
+        assert message == f"{declare.__name__}: expected a Money, Number or Boolean field, found Payment.at"
+
+
+def test_what_outlives_windows_is_declared_within_its_limits() -> None:
+    wrong: Any
+    by = Payment.customer
+    for wrong in (0, 65, True, 1.0, None):
+        assert refusal(lambda k=wrong: qt.since_last(by=by, k=k)) == (  # type: ignore[misc]
+            f"since_last(k=): expected 1 to 64, found {wrong!r}"
+        )
+        assert refusal(lambda k=wrong: qt.last(Payment.risk, by=by, k=k)) == (  # type: ignore[misc]
+            f"last(k=): expected 1 to 64, found {wrong!r}"
+        )
+    for wrong in (0, 9, False):
+        assert refusal(lambda order=wrong: qt.difference(Payment.risk, by=by, order=order)) == (  # type: ignore[misc]
+            f"difference(order=): expected 1 to 8, found {wrong!r}"
+        )
+    assert refusal(lambda: qt.last(Payment.channel, by=by)).startswith(  # type: ignore[arg-type]
+        "last: expected a Money, Number or Boolean field, found Payment.channel"
+    )
+    assert refusal(lambda: qt.changed(Payment.at, by=by)) == (
+        "changed: expected an Entity, Category, Text, Money, Number or Boolean field, found Payment.at"
+    )
+    assert refusal(lambda: qt.decayed_sum(Payment.risk, by=by, half_life="0s")) == (
+        "decayed_sum(half_life=): expected a half-life longer than 0, found '0s'"
+    )
+    assert refusal(lambda: qt.decayed_count(by=by, half_life=5)).startswith(  # type: ignore[arg-type]
+        "decayed_count(half_life=): expected a duration"
+    )
+    assert refusal(lambda: qt.age(by=Payment.amount)).startswith("age(by=): expected an Entity field")  # type: ignore[arg-type]
+
+
+def test_a_distinct_count_is_of_values_with_a_hash_and_declares_its_cap() -> None:
+    wrong: Any
+    by = Payment.customer
+    assert refusal(lambda: qt.distinct(Payment.risk, by=by, over="1d")) == (  # type: ignore[arg-type]
+        "distinct: expected an Entity, Category or Text field, found Payment.risk"
+    )
+    for wrong in (0, 1025, True, 2.0):
+        assert refusal(lambda cap=wrong: qt.distinct(Payment.channel, by=by, over="1d", cap=cap)) == (  # type: ignore[misc]
+            f"distinct(cap=): expected 1 to 1024, found {wrong!r}"
+        )
+    for wrong in (15, 2**28 + 1, None):
+        assert refusal(lambda most=wrong: qt.distinct(Payment.note, by=by, over="1d", cap=16, up_to=most)) == (  # type: ignore[misc]
+            f"distinct(up_to=): expected 16 to 268435456, found {wrong!r}"
+        )
+    message = refusal(lambda: qt.distinct_is_exact(Payment.note, by=by, over="0s"))
+    assert message == "distinct_is_exact(over=): expected a window longer than 0, found '0s'"

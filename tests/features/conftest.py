@@ -71,8 +71,11 @@ class History:
         self.native, self.layout = native, layout
         self.capacity = capacity
         self.rows = np.zeros((capacity, layout.row_bytes // 8), np.int64)
-        self.windows = np.zeros(max(1, layout.window_bytes // 8), np.int64)
+        self.state = np.zeros(max(1, layout.state_bytes // 8), np.int64)
+        self.scratch = np.full(max(1, layout.record_bytes // 8), 7)
+        self.hashes = np.zeros((native.lowered.slot_count, 2), np.int64)
         self.first = self.last = 0
+        self.fill_function = native.function(layout.fill)
         self.read_function = native.function(layout.read)
         self.absorb_function = native.function(layout.absorb)
         self.release_function = native.function(layout.release)
@@ -90,14 +93,15 @@ class History:
         while position > self.first and self._row(position - 1)[0] > at:
             self._row(position)[:] = self._row(position - 1)
             position -= 1
-        self._row(position)[:] = [at, *(slots[slot] for slot in self.layout.column_slots)]
+        self._row(position)[0] = at
+        self.fill_function(_place(slots), _place(self.hashes), _place(self._row(position)))
         self.last += 1
         if position != self.last - 1:
-            self.absorb_function(_place(self.windows), _place(self.rows), *_words(self.capacity - 1, position))
+            self.absorb_function(_place(self.state), _place(self.rows), *_words(self.capacity - 1, position))
 
     def release(self) -> None:
         """Let the oldest row go."""
-        self.release_function(_place(self.windows), _place(self.rows), *_words(self.capacity - 1, self.first))
+        self.release_function(_place(self.state), _place(self.rows), *_words(self.capacity - 1, self.first))
         # Whatever is read from it after this is wrong, and should look so.
         self._row(self.first)[:] = -(2**60)
         self.first += 1
@@ -107,10 +111,12 @@ class History:
         slots = self.native.slots(at=at, **given)
         values = np.full(self.native.lowered.value_count, 7e77)
         self.read_function(
-            _place(self.windows),
+            _place(self.state),
+            _place(self.scratch),
             _place(self.rows),
             *_words(self.capacity - 1, self.first, self.last, at, int(with_current)),
             _place(slots),
+            _place(self.hashes),
             _place(values),
         )
         start = self.layout.value_first

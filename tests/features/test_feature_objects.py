@@ -80,6 +80,7 @@ def test_the_object_exports_the_abi_and_needs_libm_only(tmp_path: Path) -> None:
     listing = subprocess.run(["nm", "-P", str(path)], check=True, capture_output=True, text=True).stdout
     kinds = {line.split()[0]: line.split()[1] for line in listing.splitlines()}
     assert {name for name, kind in kinds.items() if kind == "T"} == {
+        "quickthorn_fill_0",
         "quickthorn_read_0",
         "quickthorn_absorb_0",
         "quickthorn_release_0",
@@ -106,9 +107,9 @@ def test_the_object_is_relocatable_position_independent_elf() -> None:
 def test_the_layout_is_what_the_plan_says() -> None:
     lowered = lower(plan(small_set()), "x86-64-v2")
     (group,) = lowered.groups
-    assert (group.entity_slot, group.column_slots, group.row_bytes) == (2, (4, 3), 24)
+    assert (group.entity_slots, group.row_bytes, group.record_bytes, group.fold) == ((2,), 24, 0, None)
     assert (group.value_first, group.value_count, group.horizon_us) == (0, 3, 40)
-    assert group.window_bytes == plan(small_set()).groups[0].window_bytes
+    assert group.state_bytes == plan(small_set()).groups[0].state_bytes
     assert (lowered.slot_count, lowered.value_count, lowered.feature_count) == (5, 3, 4)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import quickthorn as qt
 from quickthorn.errors import FeatureError
+from quickthorn.features.groups import At
 from quickthorn.features.plan import ConstantOperand, FieldOperand, StepOperand, ValueOperand, plan
 
 
@@ -88,7 +89,7 @@ def test_an_event_time_is_ticks_for_a_kernel_and_a_number_as_a_feature() -> None
 def test_an_entity_without_aggregates_has_no_group() -> None:
     features = qt.FeatureSet(Payment)
     features["count"] = qt.count(by=Payment.terminal, over="1d")
-    assert [group.entity for group in plan(features).groups] == [Payment.terminal]
+    assert [group.by for group in plan(features).groups] == [(Payment.terminal,)]
 
 
 def test_aggregates_share_windows_and_columns_and_lie_side_by_side_per_group() -> None:
@@ -102,7 +103,7 @@ def test_aggregates_share_windows_and_columns_and_lie_side_by_side_per_group() -
     features["inner"] = double(qt.count(by=Payment.customer, over="7d"))
     customer, terminal = plan(features).groups
     assert [column.field for column in customer.columns] == [Payment.amount, Payment.foreign]
-    assert [column.row_offset for column in customer.columns] == [8, 16]
+    assert [At(customer).column(column) for column in customer.columns] == [8, 16]
     assert (customer.row_bytes, terminal.row_bytes) == (24, 16)
     assert [(window.over_us, window.delay_us) for window in customer.windows] == [
         (86_400_000_000, 0),
@@ -111,9 +112,9 @@ def test_aggregates_share_windows_and_columns_and_lie_side_by_side_per_group() -
     ]
     # A cursor is 16 bytes; a required money sum 8, an optional flag's sum and its count 16.
     assert [window.offset for window in customer.windows] == [0, 24, 56]
-    assert customer.window_bytes == 72
+    assert customer.state_bytes == 72
     # An optional number: high, low, bound and count.
-    assert terminal.window_bytes == 16 + 32
+    assert terminal.state_bytes == 16 + 32
     assert (customer.value_first, len(customer.values), terminal.value_first) == (0, 5, 5)
     assert customer.horizon_us == 7 * 86_400_000_000
     assert plan(features).outputs == (*map(ValueOperand, (0, 5, 1, 2, 3, 0)), StepOperand(0))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import quickthorn as qt
-from quickthorn.features.declare import Aggregate
+from quickthorn.features.velocity import Aggregate
 
 RELATIVE = 1e-9
 

@@ -36,6 +36,7 @@ Source: TypeAlias = Literal["xgboost", "lightgbm", "catboost", "sklearn"]
 
 Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
+Natural: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
 Positive: TypeAlias = Annotated[int, Meta(ge=1, le=2**62)]
 Digest: TypeAlias = Annotated[str, Meta(min_length=64, max_length=64, pattern="^[0-9a-f]*$")]
 
@@ -78,18 +79,18 @@ class SchemaField(Record, frozen=True, kw_only=True):
 
 
 class GroupSummary(Record, frozen=True, kw_only=True):
-    """The windowed aggregates kept by one entity field.
+    """Everything kept by one entity field, or by several that are a key together.
 
-    ``entity``      the entity field
-    ``columns``     the fields copied into each row of an entity's history, after its event time
-    ``aggregates``  how many values the group computes
-    ``horizon_us``  the longest delay + window in microseconds: older rows have left every window
+    ``entities``    the entity fields
+    ``columns``     the fields kept in each row of an entity's history, after its event time
+    ``values``      how many values the group computes
+    ``horizon_us``  the longest delay + window in microseconds: older rows have left every window; 0 without windows
     """
 
-    entity: Text
+    entities: Annotated[tuple[Text, ...], Meta(min_length=1)]
     columns: tuple[Text, ...]
-    aggregates: Positive
-    horizon_us: Positive
+    values: Positive
+    horizon_us: Natural
 
 
 class TableSummary(Record, frozen=True, kw_only=True):
@@ -188,7 +189,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     ``event``           the name of the event class, for error messages
     ``schema``          its fields in slot order
     ``features``        feature names in vector order
-    ``groups``          the windowed aggregates, one entry per entity field that has any
+    ``groups``          what entities keep, one entry per entity field or pair that keeps anything
     ``tables``          the tables of constants that features were compiled with
     ``lateness_us``     how much older than its entity's newest an event may be and still be put in its place
     ``remembered_ids``  how many event ids are remembered to recognise retries
@@ -221,11 +222,12 @@ class Manifest(Record, frozen=True, kw_only=True):
         _check_schema(self.schema)
         refuse_twice(self.features, "feature")
         check_targets(self.targets)
-        refuse_twice((group.entity for group in self.groups), "group")
+        refuse_twice((" × ".join(group.entities) for group in self.groups), "group")
         kinds = {field.name: field.kind for field in self.schema}
         for group in self.groups:
-            if kinds.get(group.entity) != "entity":
-                raise ValueError(f"groups: expected an entity field of the schema, found {group.entity!r}")
+            for entity in group.entities:
+                if kinds.get(entity) != "entity":
+                    raise ValueError(f"groups: expected an entity field of the schema, found {entity!r}")
             for column in group.columns:
                 if column not in kinds:
                     raise ValueError(f"groups: expected a field of the schema, found {column!r}")

@@ -150,9 +150,9 @@ def _assemble(
         features=features.names,
         groups=tuple(
             GroupSummary(
-                entity=group.entity.name,
-                columns=tuple(column.field.name for column in group.columns),
-                aggregates=len(group.values),
+                entities=tuple(field.name for field in group.by),
+                columns=tuple(dict.fromkeys(column.field.name for column in group.columns)),
+                values=len(group.values),
                 horizon_us=group.horizon_us,
             )
             for group in planned.groups

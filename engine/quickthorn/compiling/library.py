@@ -26,7 +26,7 @@ extern "C" {{
 }}
 
 namespace {{
-{columns}
+{tables}
 {groups}
 {forest}
 }}  // namespace
@@ -34,8 +34,8 @@ namespace {{
 extern "C" [[gnu::visibility("default")]] const quickthorn_library quickthorn_library_entry;
 const quickthorn_library quickthorn_library_entry = {{
     QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library),
-    {slots}u, {group_count}u, {values}u, {feature_count}u,
-    {group_table}, {derive}, {forest_entry},
+    {slots}u, {group_count}u, {values}u, {feature_count}u, {hashed_count}u, 0u,
+    {hashed}, {group_table}, {derive}, {forest_entry},
 }};
 """
 
@@ -56,10 +56,12 @@ _FOREST_DECLARATIONS = (
 )
 
 _DECLARATIONS = {
-    "read": "void {symbol}(void*, const void*, int64_t, int64_t, int64_t, int64_t, int64_t, "
-    "const quickthorn_slot*, double*);",
+    "fill": "void {symbol}(const quickthorn_slot*, const void*, void*);",
+    "read": "void {symbol}(void*, void*, const void*, int64_t, int64_t, int64_t, int64_t, int64_t, "
+    "const quickthorn_slot*, const void*, double*);",
     "absorb": "void {symbol}(void*, const void*, int64_t, int64_t);",
     "release": "void {symbol}(void*, const void*, int64_t, int64_t);",
+    "fold": "void {symbol}(void*, const void*, int64_t, int64_t, int64_t);",
 }
 
 
@@ -119,27 +121,33 @@ def entry_source(features: LoweredFeatures | None, forest: Ensemble | None) -> s
     declared = [
         _DECLARATIONS[role].format(symbol=symbol)
         for group in groups
-        for role, symbol in (("read", group.read), ("absorb", group.absorb), ("release", group.release))
+        for role in _DECLARATIONS
+        if (symbol := getattr(group, role)) is not None
     ]
     if features is not None:
         declared.append("void quickthorn_derive(const quickthorn_slot*, const double*, double*);")
     if forest is not None:
         declared += _FOREST_DECLARATIONS
-    columns = [
-        f"const uint32_t columns_{index}[] = {{{', '.join(f'{slot}u' for slot in group.column_slots)}}};"
+    tables = [
+        f"const uint32_t entities_{index}[] = {{{', '.join(f'{slot}u' for slot in group.entity_slots)}}};"
         for index, group in enumerate(groups)
-        if group.column_slots
     ]
+    hashed_slots = features.hashed_slots if features is not None else ()
+    if hashed_slots:
+        slots = ", ".join(f"{slot}u" for slot in hashed_slots)
+        tables.append(f"const uint32_t hashed_slots[] = {{{slots}}};")
     rows = ",\n".join(_group_row(index, group) for index, group in enumerate(groups))
     return _ENTRY.format(
         declarations="\n".join(declared),
-        columns="\n".join(columns),
+        tables="\n".join(tables),
         groups=f"const quickthorn_group groups[] = {{\n{rows}\n}};" if groups else "",
         forest=_forest_structure(forest) if forest is not None else "",
         slots=features.slot_count if features is not None else 0,
         group_count=len(groups),
         values=features.value_count if features is not None else 0,
         feature_count=features.feature_count if features is not None else forest.feature_count if forest else 0,
+        hashed_count=len(hashed_slots),
+        hashed="hashed_slots" if hashed_slots else "nullptr",
         group_table="groups" if groups else "nullptr",
         derive="quickthorn_derive" if features is not None else "nullptr",
         forest_entry="&forest" if forest is not None else "nullptr",
@@ -151,9 +159,16 @@ def _forest_structure(forest: Ensemble) -> str:
 
 
 def _group_row(index: int, group: GroupLayout) -> str:
-    columns = f"columns_{index}" if group.column_slots else "nullptr"
+    sizes = (
+        len(group.entity_slots),
+        group.state_bytes,
+        group.record_bytes,
+        group.row_bytes,
+        group.value_first,
+        group.value_count,
+    )
+    functions = (group.fill, group.read, group.absorb, group.release, group.fold or "nullptr")
     return (
-        f"    {{{group.entity_slot}u, {group.window_bytes}u, {group.row_bytes}u, {len(group.column_slots)}u, "
-        f"{columns}, {group.value_first}u, {group.value_count}u, INT64_C({group.horizon_us}), "
-        f"{group.read}, {group.absorb}, {group.release}}}"
+        f"    {{entities_{index}, {', '.join(f'{size}u' for size in sizes)}, INT64_C({group.horizon_us}), "
+        f"{', '.join(functions)}}}"
     )

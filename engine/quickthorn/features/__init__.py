@@ -12,24 +12,40 @@ from quickthorn.features.calendar import (
     time_of_day,
     weekday,
 )
-from quickthorn.features.declare import FeatureSet, Kernel, count, kernel, mean, sum
+from quickthorn.features.decay import decayed_count, decayed_mean, decayed_sum, decayed_variance
+from quickthorn.features.declare import FeatureSet, Kernel, kernel
+from quickthorn.features.distinct import distinct, distinct_is_exact
 from quickthorn.features.encodings import Encoding, encoded, hash_bucket
+from quickthorn.features.extremes import max, min
 from quickthorn.features.fitting import fit_frequency, fit_ordinal, fit_target_mean, fit_weight_of_evidence
 from quickthorn.features.geography import distance_km, implied_speed_kmh, mismatch
 from quickthorn.features.ratios import ratio, share, z_score
+from quickthorn.features.recency import age, is_new, since_last
+from quickthorn.features.sequence import changed, difference, last, run_length
+from quickthorn.features.spread import std, variance
 from quickthorn.features.texts import digit_ratio, edit_distance, edit_similarity, entropy, jaro_winkler, text_length
+from quickthorn.features.velocity import count, mean, sum
 
 __all__ = [
     "Encoding",
     "FeatureSet",
     "Kernel",
+    "age",
+    "changed",
     "count",
     "cyclic",
     "day_of_month",
     "days_to_month_end",
+    "decayed_count",
+    "decayed_mean",
+    "decayed_sum",
+    "decayed_variance",
     "decimal_part",
+    "difference",
     "digit_ratio",
     "distance_km",
+    "distinct",
+    "distinct_is_exact",
     "edit_distance",
     "edit_similarity",
     "encoded",
@@ -43,20 +59,28 @@ __all__ = [
     "hour",
     "implied_speed_kmh",
     "is_month_end",
+    "is_new",
     "is_night",
     "is_weekend",
     "jaro_winkler",
     "kernel",
+    "last",
     "log",
     "log1p",
+    "max",
     "mean",
+    "min",
     "mismatch",
     "ratio",
     "roundness",
+    "run_length",
     "share",
+    "since_last",
+    "std",
     "sum",
     "text_length",
     "time_of_day",
+    "variance",
     "weekday",
     "z_score",
 ]

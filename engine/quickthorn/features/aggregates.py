@@ -39,26 +39,24 @@ def _shift_money(windows: Address, sum_at: int, rows: Address, value_at: int, si
     store_int64(windows, sum_at, load_int64(windows, sum_at) + sign * load_int64(rows, value_at))
 
 
-def _shift_optional_money(
-    windows: Address, sum_at: int, valid_at: int, rows: Address, value_at: int, sign: int
-) -> None:
+def _shift_optional_money(windows: Address, sum_at: int, rows: Address, value_at: int, sign: int) -> None:
     minor = load_int64(rows, value_at)
     if minor != MISSING_MONEY:
         store_int64(windows, sum_at, load_int64(windows, sum_at) + sign * minor)
-        store_int64(windows, valid_at, load_int64(windows, valid_at) + sign)
 
 
 def _shift_boolean(windows: Address, sum_at: int, rows: Address, value_at: int, sign: int) -> None:
     store_int64(windows, sum_at, load_int64(windows, sum_at) + sign * int(load_float64(rows, value_at)))
 
 
-def _shift_optional_boolean(
-    windows: Address, sum_at: int, valid_at: int, rows: Address, value_at: int, sign: int
-) -> None:
+def _shift_optional_boolean(windows: Address, sum_at: int, rows: Address, value_at: int, sign: int) -> None:
     flag = load_float64(rows, value_at)
     if not math.isnan(flag):
         store_int64(windows, sum_at, load_int64(windows, sum_at) + sign * int(flag))
-        store_int64(windows, valid_at, load_int64(windows, valid_at) + sign)
+
+
+def _shift_count(windows: Address, count_at: int, sign: int) -> None:
+    store_int64(windows, count_at, load_int64(windows, count_at) + sign)
 
 
 def _two_sum(a: float, b: float) -> tuple[float, float]:
@@ -82,13 +80,10 @@ def _shift_number(windows: Address, sum_at: int, rows: Address, value_at: int, s
     add_number(windows, sum_at, sign * load_float64(rows, value_at))
 
 
-def _shift_optional_number(
-    windows: Address, sum_at: int, valid_at: int, rows: Address, value_at: int, sign: int
-) -> None:
+def _shift_optional_number(windows: Address, sum_at: int, rows: Address, value_at: int, sign: int) -> None:
     number = load_float64(rows, value_at)
     if not math.isnan(number):
         add_number(windows, sum_at, sign * number)
-        store_int64(windows, valid_at, load_int64(windows, valid_at) + sign)
 
 
 two_sum = ahead_of_time(_two_sum)
@@ -97,6 +92,7 @@ shift_money = ahead_of_time(_shift_money)
 shift_optional_money = ahead_of_time(_shift_optional_money)
 shift_boolean = ahead_of_time(_shift_boolean)
 shift_optional_boolean = ahead_of_time(_shift_optional_boolean)
+shift_count = ahead_of_time(_shift_count)
 shift_number = ahead_of_time(_shift_number)
 shift_optional_number = ahead_of_time(_shift_optional_number)
 
@@ -111,22 +107,40 @@ def _clear_number(windows: Address, sum_at: int) -> None:
 
 
 def _add_up(
-    windows: Address, window_at: int, sum_at: int, rows: Address, mask: int, row_bytes: int, value_at: int, scale: float
+    windows: Address,
+    window_at: int,
+    sum_at: int,
+    rows: Address,
+    mask: int,
+    row_bytes: int,
+    value_at: int,
+    flag_at: int,
+    flag: int,
+    scale: float,
 ) -> None:
     clear_number(windows, sum_at)
     for position in range(load_int64(windows, window_at), load_int64(windows, window_at + HEAD)):
-        number = load_float64(rows, (position & mask) * row_bytes + value_at)
-        if not math.isnan(number):
+        row_at = (position & mask) * row_bytes
+        number = load_float64(rows, row_at + value_at)
+        if not math.isnan(number) and load_int64(rows, row_at + flag_at) & flag == flag:
             add_number(windows, sum_at, number * scale)
 
 
 def _rebuild(
-    windows: Address, window_at: int, sum_at: int, rows: Address, mask: int, row_bytes: int, value_at: int
+    windows: Address,
+    window_at: int,
+    sum_at: int,
+    rows: Address,
+    mask: int,
+    row_bytes: int,
+    value_at: int,
+    flag_at: int,
+    flag: int,
 ) -> None:
-    add_up(windows, window_at, sum_at, rows, mask, row_bytes, value_at, 1.0)
+    add_up(windows, window_at, sum_at, rows, mask, row_bytes, value_at, flag_at, flag, 1.0)
     bound = load_float64(windows, sum_at + BOUND)
     if not math.isfinite(load_float64(windows, sum_at)):
-        add_up(windows, window_at, sum_at, rows, mask, row_bytes, value_at, OVERFLOW_SCALE)
+        add_up(windows, window_at, sum_at, rows, mask, row_bytes, value_at, flag_at, flag, OVERFLOW_SCALE)
         high = load_float64(windows, sum_at) / OVERFLOW_SCALE
         store_float64(windows, sum_at, high)
         low = load_float64(windows, sum_at + LOW) / OVERFLOW_SCALE
@@ -144,8 +158,12 @@ def _settle(
     mask: int,
     row_bytes: int,
     value_at: int,
+    flag_at: int,
+    flag: int,
 ) -> None:
     """Makes a Number's sum as good as a fresh one; ``valid`` is how many values the window holds.
+
+    A row counts where the word ``flag_at`` bytes into it has the bits of ``flag``.
 
     A sum that truly cancels may miss the tolerance even when fresh. Its bound is negated, so that it is not added up
     again before a row has come or gone.
@@ -157,7 +175,7 @@ def _settle(
     # An overflow on the way leaves a bound of NaN, which no comparison accepts.
     if bound < 0.0 or bound <= ERROR_TOLERATED * abs(load_float64(windows, sum_at)):
         return
-    rebuild(windows, window_at, sum_at, rows, mask, row_bytes, value_at)
+    rebuild(windows, window_at, sum_at, rows, mask, row_bytes, value_at, flag_at, flag)
 
 
 clear_number = ahead_of_time(_clear_number)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
-from numba import _dynfunc
+from numba import _dynfunc, types
 from numba.core import codegen, cpu
 from numba.core.descriptors import TargetDescriptor
 from numba.core.dispatcher import Dispatcher
@@ -57,6 +57,13 @@ class AheadOfTime(Dispatcher):
                 "no_cfunc_wrapper": True,
             },
         )
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """One compilation serves every constant: as types of their own, each offset would be a version of the kernel.
+
+        Inlined, the constants are constants again.
+        """
+        return super().get_call_template(tuple(types.unliteral(argument) for argument in args), kws)
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         raise TypeError(f"{self.py_func.__qualname__} is compiled ahead of time and cannot be called from Python")

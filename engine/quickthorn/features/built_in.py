@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeAlias
 
 from quickthorn.errors import FeatureError
 from quickthorn.event import Boolean, Category, Entity, EventTime, Field, Money, Number, Text
-from quickthorn.features.declare import Aggregate, Application, Constant, Expression, Kernel, Reference
+from quickthorn.features.declare import Application, Constant, Expression, Kernel, Reference
+from quickthorn.features.kept import Kept
 
 Takes: TypeAlias = Literal["number", "time", "ordinal", "text"]
 _NUMERIC = (Money, Number, Boolean)
@@ -145,7 +146,7 @@ def _taken(name: str, argument: object, takes: Takes) -> Expression:
         if isinstance(argument, (Text, Category, Entity)):
             return argument
         raise FeatureError(f"{name}: expected a Text, Category or Entity field, found {argument!r}")
-    if isinstance(argument, (Aggregate, Reference, Application)):
+    if isinstance(argument, (Kept, Reference, Application)):
         return argument
     if isinstance(argument, (int, float)) and not isinstance(argument, bool):
         return Constant(float(argument))

@@ -1,4 +1,4 @@
-"""Feature declarations: raw fields, windowed aggregates, kernels over them, and the set that names them."""
+"""Feature declarations: raw fields, what entities keep, kernels over them, and the set that names them."""
 
 from __future__ import annotations
 
@@ -9,33 +9,29 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from quickthorn.errors import FeatureError
-from quickthorn.event import Boolean, Category, Entity, Event, Field, Money, Number, Schema
+from quickthorn.event import Boolean, Category, Entity, Event, Field, Schema
 from quickthorn.features.durations import duration_us
+from quickthorn.features.kept import Condition, Kept
 
 ROW_LIMIT_MOST = 2**20
 REMEMBERED_IDS_MOST = 2**26
+KEY_ENTITIES_MOST = 4
 
 
-@dataclass(frozen=True)
-class Aggregate:
-    """One windowed aggregate per entity over the half-open interval (t − delay − over, t − delay].
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A number given to a kernel as it stands.
 
-    ``kind`` is "count", "sum" or "mean"; ``field`` is the summed field (None for a count).
+    Two are equal where they are the same number to a kernel: 0.0 is not −0.0, and NaN is NaN.
     """
 
-    kind: str
-    field: Field | None
-    by: Field
-    over_us: int
-    delay_us: int
-    include_current: bool
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A number given to a kernel as it stands."""
-
     value: float
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constant) and self.value.hex() == other.value.hex()
+
+    def __hash__(self) -> int:
+        return hash(self.value.hex())
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,9 @@ class Kernel:
         return Application(self, tuple(_expression(argument, f"kernel {self.name}") for argument in arguments))
 
 
-Expression: TypeAlias = Field | Aggregate | Constant | Reference | Application
+Expression: TypeAlias = Field | Kept | Constant | Reference | Application
+By: TypeAlias = Entity | tuple[Entity | None, ...] | None
+Where: TypeAlias = Boolean | Application | None
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:
@@ -89,62 +87,48 @@ def kernel(function: Callable[..., Any]) -> Kernel:
     return Kernel(function, function.__name__, len(inspect.signature(function).parameters), where)
 
 
-def count(
-    *, by: Entity | None, over: str | timedelta, include_current: bool = False, delay: str | timedelta = "0s"
-) -> Aggregate:
-    """How many events of this entity fall in the window (t − delay − over, t − delay]."""
-    return _aggregate("count", None, by, over, include_current, delay)
+def entities_of(by: object, what: str) -> tuple[Entity, ...]:
+    """The entities of ``by=``, one or several that are a key together, in the order of the event's fields."""
+    given = by if isinstance(by, tuple) else (by,)
+    for entity in given:
+        if not isinstance(entity, Entity):
+            raise FeatureError(f"{what}(by=): expected an Entity field of the event class, found {entity!r}")
+    if not 1 <= len(given) <= KEY_ENTITIES_MOST or len(set(given)) != len(given):
+        raise FeatureError(f"{what}(by=): expected 1 to {KEY_ENTITIES_MOST} different entities, found {by!r}")
+    return tuple(sorted(given, key=lambda entity: entity.index))
 
 
-def sum(
-    field: Money | Number | Boolean | None,
-    *,
-    by: Entity | None,
-    over: str | timedelta,
-    include_current: bool = False,
-    delay: str | timedelta = "0s",
-) -> Aggregate:
-    """The sum of a field over the window; 0 when the window is empty; missing values are left out."""
-    return _aggregate("sum", field, by, over, include_current, delay)
-
-
-def mean(
-    field: Money | Number | Boolean | None,
-    *,
-    by: Entity | None,
-    over: str | timedelta,
-    include_current: bool = False,
-    delay: str | timedelta = "0s",
-) -> Aggregate:
-    """The mean of a field over the window; missing when there is nothing to average."""
-    return _aggregate("mean", field, by, over, include_current, delay)
-
-
-def _aggregate(
-    kind: str,
-    field: object,
-    by: object,
-    over: str | timedelta,
-    include_current: bool,
-    delay: str | timedelta,
-) -> Aggregate:
-    if not isinstance(by, Entity):
-        raise FeatureError(f"{kind}(by=): expected an Entity field of the event class, found {by!r}")
-    if kind != "count" and not isinstance(field, (Money, Number, Boolean)):
-        raise FeatureError(f"{kind}: expected a Money, Number or Boolean field, found {field!r}")
-    over_us = duration_us(over, f"{kind}(over=)")
-    delay_us = duration_us(delay, f"{kind}(delay=)")
-    if over_us == 0:
-        raise FeatureError(f"{kind}(over=): expected a window longer than 0, found {over!r}")
-    if include_current and delay_us:
+def condition_of(where: object, what: str) -> Condition | None:
+    """The condition of ``where=``: a Boolean field, or a kernel of the event's own fields and of numbers."""
+    if where is None:
+        return None
+    if isinstance(where, Kernel):
+        raise FeatureError(f"{what}(where=): expected {where.name}(...) with the event's fields, found the bare kernel")
+    if not isinstance(where, (Boolean, Application)):
         raise FeatureError(
-            f"{kind}: include_current with delay={delay!r}: a delayed window never holds the current event"
+            f"{what}(where=): expected a Boolean field or a kernel of the event's fields, found {where!r}"
         )
-    return Aggregate(kind, field if isinstance(field, Field) else None, by, over_us, delay_us, bool(include_current))
+    for part in parts_of(where):
+        if not isinstance(part, (Field, Constant, Application)):
+            found = f"the feature {part.name!r}" if isinstance(part, Reference) else f"{part!r}"
+            raise FeatureError(f"{what}(where=): expected a condition over the event's own fields, found {found} in it")
+    return Condition(where)
+
+
+def parts_of(expression: Expression) -> Iterator[Expression]:
+    """The expression and everything in it, outermost first, arguments from left to right, conditions included."""
+    waiting = [expression]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        if isinstance(part, Application):
+            waiting.extend(reversed(part.arguments))
+        if isinstance(part, Kept) and part.where is not None:
+            waiting.append(part.where.expression)
 
 
 def _expression(value: object, where: str) -> Expression:
-    if isinstance(value, bool) or not isinstance(value, (Field, Aggregate, Reference, Application, int, float)):
+    if isinstance(value, bool) or not isinstance(value, (Field, Kept, Reference, Application, int, float)):
         raise FeatureError(f"{where}: expected a field, a feature, an aggregate or a number, found {value!r}")
     return Constant(float(value)) if isinstance(value, (int, float)) else value
 

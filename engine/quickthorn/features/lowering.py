@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from quickthorn.errors import FeatureError
 from quickthorn.extras import require
-from quickthorn.features.plan import Group, Plan
+from quickthorn.features.declare import Kernel
+from quickthorn.features.groups import Group
+from quickthorn.features.plan import Plan, Step
 
 
 @dataclass(frozen=True)
 class GroupLayout:
     """What the engine needs to know of one group; the fields of ``quickthorn_group`` in library_abi.h.
 
-    Sizes are in bytes and ``horizon_us`` in microseconds. ``read``, ``absorb`` and ``release`` are C symbols.
+    Sizes are in bytes and ``horizon_us`` in microseconds. ``fill`` to ``fold`` are C symbols; ``fold`` is None where
+    nothing outlives its window.
     """
 
-    entity_slot: int
-    window_bytes: int
+    entity_slots: tuple[int, ...]
+    state_bytes: int
+    record_bytes: int
     row_bytes: int
-    column_slots: tuple[int, ...]
     value_first: int
     value_count: int
     horizon_us: int
+    fill: str
     read: str
     absorb: str
     release: str
+    fold: str | None
 
 
 @dataclass(frozen=True)
@@ -34,11 +40,13 @@ class LoweredFeatures:
 
     ``object_bytes`` is an ELF relocatable object, position independent, that exports the groups' functions and
     ``derive``, and calls libm (and memcpy, memmove, memset) only. The same plan and target give the same bytes.
+    ``hashed_slots`` are the fields whose hash is looked at, beside the identifiers.
     """
 
     object_bytes: bytes
     target: str
     groups: tuple[GroupLayout, ...]
+    hashed_slots: tuple[int, ...]
     derive: str
     slot_count: int
     value_count: int
@@ -54,16 +62,28 @@ def lower(plan: Plan, target: str = "host") -> LoweredFeatures:
     for package in ("numba", "llvmlite"):
         require(package, "compile", "compiling features")
     # Only now: these import Numba, which serving must never do.
-    from quickthorn.features import ahead, drivers, kernels, objects
+    from quickthorn.features import ahead, drivers, entity_drivers, kernels, objects
 
     machine = objects.target_machine(target)
-    compiled = {}
-    for step in plan.steps:
-        key = (step.kernel, kernels.kernel_argument_types(step))
-        if key not in compiled:
-            compiled[key] = kernels.compile_kernel(*key, machine)
-    wanted = [driver for index, group in enumerate(plan.groups) for driver in drivers.group_drivers(group, index)]
-    step_kernels = [compiled[step.kernel, kernels.kernel_argument_types(step)] for step in plan.steps]
+    compiled: dict[tuple[Kernel, tuple[Any, ...]], Any] = {}
+
+    def kernels_of(steps: tuple[Step, ...]) -> list[Any]:
+        for step in steps:
+            key = (step.kernel, kernels.kernel_argument_types(step))
+            if key not in compiled:
+                compiled[key] = kernels.compile_kernel(*key, machine)
+        return [compiled[step.kernel, kernels.kernel_argument_types(step)] for step in steps]
+
+    step_kernels = kernels_of(plan.steps)
+    conditions = {
+        condition.condition: entity_drivers.condition_kernel(condition, kernels_of(condition.steps))
+        for condition in plan.conditions
+    }
+    wanted = [
+        driver
+        for index, group in enumerate(plan.groups)
+        for driver in entity_drivers.group_drivers(group, index, conditions)
+    ]
     wanted.append(drivers.derive_driver(plan, step_kernels))
     lowered = [ahead.Lowered(driver.kernel, driver.argument_types) for driver in wanted]
     module = objects.link(
@@ -83,6 +103,7 @@ def lower(plan: Plan, target: str = "host") -> LoweredFeatures:
         object_bytes=object_bytes,
         target=target,
         groups=tuple(_lowered_group(group, index) for index, group in enumerate(plan.groups)),
+        hashed_slots=tuple(sorted({field.index for group in plan.groups for field in group.hashed_fields})),
         derive="quickthorn_derive",
         slot_count=len(plan.schema.fields),
         value_count=plan.value_count,
@@ -92,14 +113,16 @@ def lower(plan: Plan, target: str = "host") -> LoweredFeatures:
 
 def _lowered_group(group: Group, index: int) -> GroupLayout:
     return GroupLayout(
-        entity_slot=group.entity.index,
-        window_bytes=group.window_bytes,
+        entity_slots=tuple(field.index for field in group.by),
+        state_bytes=group.state_bytes,
+        record_bytes=group.record_bytes,
         row_bytes=group.row_bytes,
-        column_slots=tuple(column.field.index for column in group.columns),
         value_first=group.value_first,
         value_count=len(group.values),
         horizon_us=group.horizon_us,
+        fill=f"quickthorn_fill_{index}",
         read=f"quickthorn_read_{index}",
         absorb=f"quickthorn_absorb_{index}",
         release=f"quickthorn_release_{index}",
+        fold=f"quickthorn_fold_{index}" if group.records else None,
     )

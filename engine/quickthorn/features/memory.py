@@ -19,7 +19,8 @@ ADDRESS: Any = types.voidptr
 _BYTE, _WORD, _DOUBLE = llvmlite.ir.IntType(8), llvmlite.ir.IntType(64), llvmlite.ir.DoubleType()
 
 
-def _place(builder: Any, base: Any, offset: Any, machine_type: Any) -> Any:
+def place(builder: Any, base: Any, offset: Any, machine_type: Any) -> Any:
+    """LLVM's pointer to a value of that type, ``offset`` bytes after ``base``."""
     place = builder.gep(base, [offset], inbounds=True, source_etype=_BYTE)
     return builder.bitcast(place, machine_type.as_pointer())
 
@@ -27,7 +28,7 @@ def _place(builder: Any, base: Any, offset: Any, machine_type: Any) -> Any:
 def _load(value_type: Any, machine_type: Any) -> tuple[Any, Any]:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         base, offset = arguments
-        return builder.load(_place(builder, base, offset, machine_type), align=8, typ=machine_type)
+        return builder.load(place(builder, base, offset, machine_type), align=8, typ=machine_type)
 
     return value_type(ADDRESS, types.int64), generate
 
@@ -35,7 +36,7 @@ def _load(value_type: Any, machine_type: Any) -> tuple[Any, Any]:
 def _store(value_type: Any, machine_type: Any) -> tuple[Any, Any]:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         base, offset, value = arguments
-        builder.store(value, _place(builder, base, offset, machine_type), align=8)
+        builder.store(value, place(builder, base, offset, machine_type), align=8)
         return context.get_dummy_value()
 
     return types.void(ADDRESS, types.int64, value_type), generate
@@ -61,6 +62,17 @@ def _store_float64(typing_context: Any, base: Any, offset: Any, value: Any) -> t
     return _store(types.float64, _DOUBLE)
 
 
+def _address_at(typing_context: Any, base: Any, offset: Any) -> tuple[Any, Any]:
+    """address_at(base, offset): the address ``offset`` bytes after ``base``."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base, offset = arguments
+        return builder.gep(base, [offset], inbounds=True, source_etype=_BYTE)
+
+    return ADDRESS(ADDRESS, types.int64), generate
+
+
+address_at: Any = intrinsic(_address_at)
 load_int64: Any = intrinsic(_load_int64)
 load_float64: Any = intrinsic(_load_float64)
 store_int64: Any = intrinsic(_store_int64)

@@ -10,88 +10,19 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from quickthorn.errors import FeatureError
-from quickthorn.event import Category, Field, Number, Schema
+from quickthorn.event import Category, Field, Schema
 from quickthorn.features.built_in import takes_text
 from quickthorn.features.declare import (
-    Aggregate,
     Application,
     Constant,
     Expression,
     FeatureSet,
     Kernel,
     Reference,
+    parts_of,
 )
-
-WORD_BYTES = 8
-# A window's state opens with the positions of its first row and of the row after its last.
-CURSOR_BYTES = 2 * WORD_BYTES
-
-
-@dataclass(frozen=True)
-class Column:
-    """A field kept in each ring row, ``row_offset`` bytes into it (the int64 event time is at 0)."""
-
-    field: Field
-    row_offset: int
-
-
-@dataclass(frozen=True)
-class WindowSum:
-    """A running sum of one column over one window.
-
-    ``offset`` is in bytes from the start of the window's state. Money and Boolean take one int64; Number takes three
-    float64 (high part, low part, error bound). An optional field has an int64 count of its present values after that.
-    """
-
-    column: int
-    offset: int
-    valid_offset: int | None
-
-
-@dataclass(frozen=True)
-class Window:
-    """The interval (t − delay − over, t − delay]; ``offset`` in bytes from the start of the group's window state."""
-
-    over_us: int
-    delay_us: int
-    offset: int
-    sums: tuple[WindowSum, ...]
-
-    def sum_of(self, column: int) -> WindowSum:
-        """The window's running sum of that column."""
-        return next(total for total in self.sums if total.column == column)
-
-
-@dataclass(frozen=True)
-class Value:
-    """One aggregate's result: ``window`` and ``column`` are indexes into the group's; a count has no column."""
-
-    kind: str
-    window: int
-    column: int | None
-    include_current: bool
-
-
-@dataclass(frozen=True)
-class Group:
-    """Everything kept by one entity field; its values are values[value_first : value_first + len(values)]."""
-
-    entity: Field
-    columns: tuple[Column, ...]
-    windows: tuple[Window, ...]
-    values: tuple[Value, ...]
-    value_first: int
-    window_bytes: int
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one ring row: the event time and a word per column."""
-        return WORD_BYTES * (1 + len(self.columns))
-
-    @property
-    def horizon_us(self) -> int:
-        """The longest delay + window: a row this old or older has left every window."""
-        return max(window.delay_us + window.over_us for window in self.windows)
+from quickthorn.features.groups import Group, groups_of
+from quickthorn.features.kept import Condition, Kept
 
 
 @dataclass(frozen=True)
@@ -142,12 +73,22 @@ class Step:
 
 
 @dataclass(frozen=True)
+class ConditionPlan:
+    """How a condition is judged: it holds where ``output`` is neither 0 nor missing once every step has run."""
+
+    condition: Condition
+    steps: tuple[Step, ...]
+    output: Operand
+
+
+@dataclass(frozen=True)
 class Plan:
     """``outputs[i]`` is where the feature ``names[i]`` comes from once every step has run, in order."""
 
     schema: Schema
     names: tuple[str, ...]
     groups: tuple[Group, ...]
+    conditions: tuple[ConditionPlan, ...]
     steps: tuple[Step, ...]
     outputs: tuple[Operand, ...]
 
@@ -166,10 +107,11 @@ def plan(features: FeatureSet) -> Plan:
     if not len(features):
         raise FeatureError(f"FeatureSet({features.event.__name__}): expected at least one feature, found none")
     for name in features:
-        for expression in _parts(features.expression(name)):
+        for expression in parts_of(features.expression(name)):
             _check(features, name, expression)
     order = _dependency_order(features)
-    groups, value_of = _groups(features)
+    kept = [part for name in features for part in parts_of(features.expression(name)) if isinstance(part, Kept)]
+    groups, value_of = groups_of(kept)
     resolution = _Resolution(value_of)
     for name in order:
         resolution.named[name] = resolution.operand(features.expression(name))
@@ -177,29 +119,22 @@ def plan(features: FeatureSet) -> Plan:
         schema=features.schema,
         names=features.names,
         groups=groups,
+        conditions=tuple(
+            _condition_plan(condition)
+            for condition in dict.fromkeys(condition for group in groups for condition in group.conditions)
+        ),
         steps=tuple(resolution.steps),
         outputs=tuple(resolution.named[name] for name in features.names),
     )
-
-
-def _parts(expression: Expression) -> Iterator[Expression]:
-    """The expression and everything in it, outermost first, arguments from left to right."""
-    waiting = [expression]
-    while waiting:
-        part = waiting.pop()
-        yield part
-        if isinstance(part, Application):
-            waiting.extend(reversed(part.arguments))
 
 
 def _check(features: FeatureSet, name: str, expression: Expression) -> None:
     where = f"features[{name!r}]"
     if isinstance(expression, Reference) and expression.name not in features.names:
         raise FeatureError(f"{where}: expected a declared feature, found {expression.name!r}, which is not declared")
-    if isinstance(expression, Aggregate):
-        for field in (expression.by, expression.field):
-            if field is not None:
-                _check_belongs(features, where, field)
+    if isinstance(expression, Kept):
+        for field in (*expression.by, *expression.fields):
+            _check_belongs(features, where, field)
     if isinstance(expression, Field):
         _check_belongs(features, where, expression)
     if isinstance(expression, Application):
@@ -224,7 +159,7 @@ def _check_numeric(where: str, field: Field) -> None:
 def _dependency_order(features: FeatureSet) -> list[str]:
     """Every feature after those it refers to; a loop rather than recursion, as chains may be long."""
     needs = {
-        name: [part.name for part in _parts(features.expression(name)) if isinstance(part, Reference)]
+        name: [part.name for part in parts_of(features.expression(name)) if isinstance(part, Reference)]
         for name in features
     }
     order: dict[str, None] = {}
@@ -246,65 +181,16 @@ def _dependency_order(features: FeatureSet) -> list[str]:
     return list(order)
 
 
-def _groups(features: FeatureSet) -> tuple[tuple[Group, ...], dict[Aggregate, int]]:
-    """One group for each entity that has an aggregate, in the order they are first used, and each aggregate's value."""
-    by_entity: dict[Field, dict[Aggregate, None]] = {}
-    for name in features:
-        for part in _parts(features.expression(name)):
-            if isinstance(part, Aggregate):
-                by_entity.setdefault(part.by, {})[part] = None
-    groups: list[Group] = []
-    value_of: dict[Aggregate, int] = {}
-    for entity, aggregates in by_entity.items():
-        groups.append(_group(entity, list(aggregates), value_first=len(value_of)))
-        value_of.update({aggregate: len(value_of) + index for index, aggregate in enumerate(aggregates)})
-    return tuple(groups), value_of
-
-
-def _group(entity: Field, aggregates: list[Aggregate], value_first: int) -> Group:
-    fields = list(dict.fromkeys(aggregate.field for aggregate in aggregates if aggregate.field is not None))
-    columns = tuple(Column(field, WORD_BYTES * (1 + index)) for index, field in enumerate(fields))
-    summed: dict[tuple[int, int], dict[int, None]] = {}
-    for aggregate in aggregates:
-        wanted = summed.setdefault((aggregate.over_us, aggregate.delay_us), {})
-        if aggregate.field is not None:
-            wanted[fields.index(aggregate.field)] = None
-    windows: list[Window] = []
-    offset = 0
-    for (over_us, delay_us), wanted in summed.items():
-        sums, window_bytes = _sums(columns, sorted(wanted))
-        windows.append(Window(over_us, delay_us, offset, sums))
-        offset += window_bytes
-    keys = list(summed)
-    values = tuple(
-        Value(
-            kind=aggregate.kind,
-            window=keys.index((aggregate.over_us, aggregate.delay_us)),
-            column=None if aggregate.field is None else fields.index(aggregate.field),
-            include_current=aggregate.include_current,
-        )
-        for aggregate in aggregates
-    )
-    return Group(entity, columns, tuple(windows), values, value_first, offset)
-
-
-def _sums(columns: tuple[Column, ...], wanted: list[int]) -> tuple[tuple[WindowSum, ...], int]:
-    """The window's sums after its cursor, and the bytes of both."""
-    offset = CURSOR_BYTES
-    sums: list[WindowSum] = []
-    for index in wanted:
-        field = columns[index].field
-        words = 3 if isinstance(field, Number) else 1
-        valid_offset = None if field.required else offset + words * WORD_BYTES
-        sums.append(WindowSum(index, offset, valid_offset))
-        offset += (words + (valid_offset is not None)) * WORD_BYTES
-    return tuple(sums), offset
+def _condition_plan(condition: Condition) -> ConditionPlan:
+    resolution = _Resolution({})
+    output = resolution.operand(condition.expression)
+    return ConditionPlan(condition, tuple(resolution.steps), output)
 
 
 class _Resolution:
     """Turns expressions into operands; equal kernel applications become one step."""
 
-    def __init__(self, value_of: dict[Aggregate, int]) -> None:
+    def __init__(self, value_of: dict[Kept, int]) -> None:
         self.value_of = value_of
         self.named: dict[str, Operand] = {}
         self.steps: list[Step] = []
@@ -314,7 +200,7 @@ class _Resolution:
         """Where the expression's value is found; ``for_kernel``: it is an argument, not a feature."""
         if isinstance(expression, Field):
             return FieldOperand(expression, as_ticks=for_kernel and expression.kind == "event_time")
-        if isinstance(expression, Aggregate):
+        if isinstance(expression, Kept):
             return ValueOperand(self.value_of[expression])
         if isinstance(expression, Constant):
             return ConstantOperand(expression.value)

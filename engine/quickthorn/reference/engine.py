@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quickthorn.errors import EventError, ModelError
-from quickthorn.event import EventTime, Field
+from quickthorn.event import Field
 from quickthorn.features.built_in import takes_text
-from quickthorn.features.declare import Aggregate, Application, Constant, Expression, FeatureSet, Reference
+from quickthorn.features.declare import Application, Constant, Expression, FeatureSet, Reference
+from quickthorn.features.kept import Kept
 from quickthorn.features.plan import plan
 from quickthorn.reference.event import Row, number_of, read_event
-from quickthorn.reference.features import groups_of
+from quickthorn.reference.features import argument_of, groups_of
 from quickthorn.reference.forest import margin_of
 from quickthorn.reference.kernels import apply
 
@@ -92,11 +93,12 @@ class ReferenceEngine:
         status = self._update(row) if update else self._status(row)
         return ReferenceDecision(outcome, score, margin, status, features)
 
-    def _is_duplicate(self, row: Row) -> bool:
+    def is_duplicate(self, row: Row) -> bool:
+        """Whether the event's id is remembered."""
         return row[self.schema.event_id.name] in self.accepted_ids
 
     def _status(self, row: Row) -> str:
-        if self._is_duplicate(row):
+        if self.is_duplicate(row):
             return "duplicate"
         return "late" if any(group.behind_us(row) for group in self.groups) else "ok"
 
@@ -112,11 +114,11 @@ class ReferenceEngine:
     def _features(self, row: Row) -> dict[str, float]:
         """The feature vector of an event as things stand before it is stored."""
         # A stored event is found in its windows already; taking it as the current one too would count it twice.
-        with_current = not self._is_duplicate(row)
+        with_current = not self.is_duplicate(row)
         known = {a: value for group in self.groups for a, value in group.read(row, with_current).items()}
         return {name: self._value(expression, row, known) for name, expression in self.expressions.items()}
 
-    def _value(self, expression: Expression, row: Row, known: dict[Aggregate, float]) -> float:
+    def _value(self, expression: Expression, row: Row, known: dict[Kept, float]) -> float:
         if isinstance(expression, Field):
             return number_of(expression, row[expression.name])
         if isinstance(expression, Constant):
@@ -126,12 +128,12 @@ class ReferenceEngine:
         if isinstance(expression, Application):
             arguments = (
                 row[argument.name]
-                if isinstance(argument, EventTime)
-                or (isinstance(argument, Field) and takes_text(expression.kernel, place))
-                else self._value(argument, row, known)
+                if isinstance(argument, Field) and takes_text(expression.kernel, place)
+                else argument_of(argument, row, lambda given, row: self._value(given, row, known))
                 for place, argument in enumerate(expression.arguments)
             )
             return apply(expression.kernel, *arguments)
+        assert isinstance(expression, Kept)
         return known[expression]
 
 

@@ -3,100 +3,171 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from fractions import Fraction
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import singledispatch
 
-from quickthorn.event import Entity, Field, Money
-from quickthorn.features.declare import Aggregate, Application, Expression, FeatureSet
-from quickthorn.reference.event import Row
+from quickthorn.event import Field
+from quickthorn.features.declare import Application, Constant, Expression, FeatureSet, parts_of
+from quickthorn.features.kept import Kept, Lifetime, Windowed
+from quickthorn.reference.event import Row, number_of
+from quickthorn.reference.kernels import apply
+
+Key = tuple[str, ...]
+
+
+@dataclass
+class Past:
+    """What one key is known to have done, each list ordered by (event time, arrival).
+
+    ``rows``   what windows are over: the newest, up to the row limit
+    ``ever``   every event that was ever stored
+    ``since``  the newest event that the row limit has put behind us before its lateness was over
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    ever: list[Row] = field(default_factory=list)
+    since: Row | None = None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One event meeting the past of its key, at its own event time.
+
+    ``current``  the event's row where it is to be counted in expressions that ask for it, else None
+    """
+
+    time: str
+    past: Past
+    row: Row
+    current: Row | None
+
+    @property
+    def now_us(self) -> int:
+        """The time of the event."""
+        now: int = self.row[self.time]
+        return now
+
+    def window(self, expression: Windowed) -> list[Row]:
+        """The rows of (t − delay − over, t − delay] that count, and the event itself if asked for."""
+        end_us = self.now_us - expression.delay_us
+        start_us = end_us - expression.over_us
+        found = [kept for kept in self.past.rows if start_us < kept[self.time] <= end_us]
+        return self._counted(expression, found)
+
+    def lifetime(self, expression: Kept) -> list[Row]:
+        """Every event up to t that counts, and the event itself if asked for."""
+        return self._counted(expression, [kept for kept in self.past.ever if kept[self.time] <= self.now_us])
+
+    def _counted(self, expression: Kept, rows: list[Row]) -> list[Row]:
+        current = [self.current] if expression.include_current and self.current is not None else []
+        return [row for row in rows + current if holds(expression, row)]
+
+
+@singledispatch
+def value_of(expression: Kept, moment: Moment) -> float:
+    """The expression's value; every family registers its own slow version of it."""
+    raise NotImplementedError(type(expression).__name__)
+
+
+def holds(expression: Kept, row: Row) -> bool:
+    """Whether the row satisfies ``where=``: its value is neither 0 nor missing."""
+    if expression.where is None:
+        return True
+    judged = judge(expression.where.expression, row)
+    return judged != 0.0 and not math.isnan(judged)
+
+
+def judge(expression: Expression, row: Row) -> float:
+    """An expression of the event's own fields."""
+    if isinstance(expression, Field):
+        return number_of(expression, row[expression.name])
+    if isinstance(expression, Constant):
+        return expression.value
+    assert isinstance(expression, Application)
+    return apply(expression.kernel, *(argument_of(argument, row, judge) for argument in expression.arguments))
+
+
+def argument_of(argument: Expression, row: Row, value: Callable[[Expression, Row], float]) -> float:
+    """What a kernel is given: an event time as ticks, else the expression's value."""
+    if isinstance(argument, Field) and argument.kind == "event_time":
+        ticks: int = row[argument.name]
+        return ticks
+    return value(argument, row)
 
 
 class Group:
-    """All windowed aggregates kept by one entity field, over everything stored for each of its keys."""
+    """Everything kept by one entity field, or several that are a key together."""
 
-    def __init__(self, entity: Field, aggregates: tuple[Aggregate, ...], features: FeatureSet) -> None:
-        self.entity = entity
+    def __init__(self, by: tuple[Field, ...], kept: tuple[Kept, ...], features: FeatureSet) -> None:
+        self.by = by
         self.time = features.schema.event_time.name
-        self.aggregates = aggregates
+        self.kept = kept
         self.lateness_us = features.lateness_us
         self.row_limit = features.row_limit
-        self.horizon_us = max(aggregate.delay_us + aggregate.over_us for aggregate in aggregates)
-        self.rows: dict[str, list[Row]] = {}  # per key, ordered by (event time, arrival)
+        windows = [expression for expression in kept if isinstance(expression, Windowed)]
+        self.horizon_us = max((window.delay_us + window.over_us for window in windows), default=0)
+        self.pasts: dict[Key, Past] = {}
+
+    def key(self, row: Row) -> Key | None:
+        """The event's key; None where an entity is missing."""
+        key = tuple(row[entity.name] for entity in self.by)
+        return None if None in key else key
+
+    def past(self, row: Row) -> Past:
+        """What is known of the event's key."""
+        key = self.key(row)
+        return Past() if key is None else self.pasts.get(key, Past())
 
     def behind_us(self, row: Row) -> int:
         """How much older the event is than the newest one stored for its key; 0 when it is not older."""
-        stored = self.rows.get(row[self.entity.name])
-        return max(0, stored[-1][self.time] - row[self.time]) if stored else 0
+        ever = self.past(row).ever
+        return max(0, ever[-1][self.time] - row[self.time]) if ever else 0
 
     def leaves_out(self, row: Row) -> bool:
         """Whether the event has no key here, or is too late: its values are missing, and it is not stored."""
-        return row[self.entity.name] is None or self.behind_us(row) > self.lateness_us
+        return self.key(row) is None or self.behind_us(row) > self.lateness_us
 
-    def read(self, row: Row, with_current: bool) -> dict[Aggregate, float]:
-        """Every aggregate's value at the event's time."""
+    def moment(self, row: Row, with_current: bool) -> Moment:
+        """The event meeting what is known of its key."""
+        return Moment(self.time, self.past(row), row, row if with_current else None)
+
+    def read(self, row: Row, with_current: bool) -> dict[Kept, float]:
+        """Every expression's value at the event's time."""
         if self.leaves_out(row):
-            return dict.fromkeys(self.aggregates, math.nan)
+            return dict.fromkeys(self.kept, math.nan)
+        moment = self.moment(row, with_current)
+        since = moment.past.since
+        # What has been put behind us cannot be taken back for an event that was before it.
+        is_behind = since is not None and moment.now_us < since[self.time]
         return {
-            aggregate: aggregated(aggregate, self.window(aggregate, row, with_current)) for aggregate in self.aggregates
+            expression: math.nan if is_behind and isinstance(expression, Lifetime) else value_of(expression, moment)
+            for expression in self.kept
         }
-
-    def window(self, aggregate: Aggregate, row: Row, with_current: bool) -> list[Row]:
-        """What one aggregate is over: the rows of (t − delay − over, t − delay], and the event itself if asked for."""
-        end_us = row[self.time] - aggregate.delay_us
-        start_us = end_us - aggregate.over_us
-        stored = self.rows.get(row[self.entity.name], [])
-        current = [row] if aggregate.include_current and with_current else []
-        return [kept for kept in stored if start_us < kept[self.time] <= end_us] + current
 
     def store(self, row: Row) -> bool:
         """Put the event in its place; True when the row limit made one leave early, or kept this one out."""
-        if self.leaves_out(row):
+        key = self.key(row)
+        if key is None or self.leaves_out(row):
             return False
-        stored = self.rows.setdefault(row[self.entity.name], [])
+        past = self.pasts.setdefault(key, Past())
         # Rows that no window can reach any more do not count towards the row limit.
         newest_us = row[self.time] + self.behind_us(row)
         unreachable_us = newest_us - self.horizon_us - self.lateness_us
-        stored[:] = [kept for kept in stored if kept[self.time] > unreachable_us]
-        capped = len(stored) == self.row_limit
-        if capped and row[self.time] < stored[0][self.time]:
+        past.rows = [kept for kept in past.rows if kept[self.time] > unreachable_us]
+        capped = len(past.rows) == self.row_limit
+        if capped and row[self.time] < past.rows[0][self.time]:
             return True
         if capped:
-            del stored[0]
-        position = sum(kept[self.time] <= row[self.time] for kept in stored)
-        stored.insert(position, row)
+            past.since = past.rows.pop(0)
+        for stored in (past.rows, past.ever):
+            stored.insert(sum(kept[self.time] <= row[self.time] for kept in stored), row)
         return capped
 
 
-def aggregated(aggregate: Aggregate, window: list[Row]) -> float:
-    """A count, or the sum or mean of what is not missing: 0 for an empty sum, missing for an empty mean."""
-    if aggregate.field is None:
-        return float(len(window))
-    found = [row[aggregate.field.name] for row in window if row[aggregate.field.name] is not None]
-    if aggregate.kind == "mean" and not found:
-        return math.nan
-    total = _rounded_once(sum(map(Fraction, found), Fraction(0)))
-    units = float(10**aggregate.field.scale) if isinstance(aggregate.field, Money) else 1.0
-    return total / (float(len(found)) * units) if aggregate.kind == "mean" else total / units
-
-
-def _rounded_once(total: Fraction) -> float:
-    try:
-        return float(total)
-    except OverflowError:
-        return math.inf if total > 0 else -math.inf
-
-
 def groups_of(features: FeatureSet) -> list[Group]:
-    """One group per entity field that an aggregate is kept by."""
-    aggregates = list(dict.fromkeys(_aggregates(features.expression(name) for name in features.names)))
-    entities = [field for field in features.schema.fields if isinstance(field, Entity)]
-    kept = [(entity, tuple(a for a in aggregates if a.by.name == entity.name)) for entity in entities]
-    return [Group(entity, chosen, features) for entity, chosen in kept if chosen]
-
-
-def _aggregates(expressions: Iterable[Expression]) -> Iterator[Aggregate]:
-    for expression in expressions:
-        if isinstance(expression, Aggregate):
-            yield expression
-        elif isinstance(expression, Application):
-            yield from _aggregates(expression.arguments)
+    """One group per key that something is kept by."""
+    parts = (part for name in features.names for part in parts_of(features.expression(name)))
+    kept = dict.fromkeys(part for part in parts if isinstance(part, Kept))
+    keys = dict.fromkeys(expression.by for expression in kept)
+    return [Group(by, tuple(expression for expression in kept if expression.by == by), features) for by in keys]
