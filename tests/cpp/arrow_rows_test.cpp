@@ -88,8 +88,7 @@ void columns_are_found_by_name_and_categories_coded() {
     rows.read(0, 3, values.data());
     // zinc, red, blue; the second number is null
     CHECK(std::isnan(values[0]) && values[2] == 1 && values[4] == 0);
-    CHECK(values[1] == 1.5 && values[3] == 2.5 && values[5] == 3.5);
-    made.valid[0] = 0b1011;
+    CHECK(values[1] == 1.5 && std::isnan(values[3]) && values[5] == 3.5);
     rows.read(1, 2, values.data());
     CHECK(values[0] == 1 && values[2] == 0);
     made.valid[0] = 0b0111;
