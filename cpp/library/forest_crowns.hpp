@@ -115,7 +115,7 @@ private:
 
     // The row's ranks: `ranks` has 2 * entries bytes, for the ranks as they are, then less one.
     template <class Input>
-    void rank(const Input* row, std::uint8_t* ranks) const {
+    [[gnu::noinline]] void rank(const Input* row, std::uint8_t* ranks) const {
         const Quantiser<Value, shape.strict> quantiser(table<Value>(0), shape.zero_threshold);
         const Tile<Value>* tiles = table<Tile<Value>>(shape.tiles);
         for (std::uint32_t tile = 0; tile < shape.tile_count; tile += tiles_at_once) {
@@ -128,7 +128,9 @@ private:
 
     // Where each tree leaves its crown.
     void crowns(const std::uint8_t* ranks, std::uint32_t first, std::uint32_t trees, std::uint8_t* ends) const {
-        if constexpr (shape.crown_levels != 0) {
+        if constexpr (shape.crown_levels == 0) {
+            std::fill_n(ends, trees, std::uint8_t{0});
+        } else {
             constexpr std::uint32_t nodes = (1U << shape.crown_levels) - 1;
             const RankTables<std::min(shape.tile_count, tiles_at_once)> tables(ranks);
             const CrownNode* crown = table<CrownNode>(shape.crowns) + first / trees_per_crown * nodes;
@@ -248,7 +250,6 @@ private:
     // until it is empty.
     void follow(const std::uint8_t* ranks, std::uint32_t first, std::uint32_t trees, std::uint32_t* at) const {
         alignas(32) std::uint8_t ends[trees_per_list];
-        if constexpr (shape.crown_levels == 0) std::fill_n(ends, trees, std::uint8_t{0});
         crowns(ranks, first, trees, ends);
         std::uint16_t open[trees_per_list];
         std::size_t left = 0;

@@ -96,7 +96,7 @@ private:
 
     // All ones in the lanes of a tile's vector whose bits are set.
     static Mask lanes_of(unsigned bits, unsigned vector) {
-        Mask bit;
+        Mask bit = {};
         for (unsigned lane = 0; lane < lanes; ++lane) bit[lane] = Count{1} << (lanes * vector + lane);
         return (bit & static_cast<Count>(bits)) != 0;
     }

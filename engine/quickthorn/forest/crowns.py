@@ -24,6 +24,8 @@ TREES_PER_CROWN = 32
 _MOST_WIDE_ENTRIES = 2**15
 # An entry costs about as much to rank as a quarter of a tree to walk from node to node.
 _ENTRIES_PER_TREE = 4
+# Measured: another level of an even forest's crowns costs less than a step in its branches.
+_EVEN_CROWN_LEVELS = 5
 _CROWN_LEVELS = 4
 _MOST_BRANCH_LEVELS = 4
 # How many exits of an even forest may lead to repeated leaves, for each leaf there is.
@@ -113,9 +115,9 @@ class _Cutter:
         tiles = self.ranked.tiles(thresholds)
         roots = ensemble.roots.astype(np.int64)
         depth = self.depth(roots)
-        repeats = len(roots) * 2**depth if depth <= _CROWN_LEVELS + _MOST_BRANCH_LEVELS else np.inf
+        repeats = len(roots) * 2**depth if depth <= _EVEN_CROWN_LEVELS + _MOST_BRANCH_LEVELS else np.inf
         even = not self.wide and repeats <= _REPEATS_ALLOWED * (len(ensemble.leaf_id) + len(roots))
-        levels = 0 if self.wide else min(depth, _CROWN_LEVELS)
+        levels = 0 if self.wide else min(depth, _EVEN_CROWN_LEVELS if even else _CROWN_LEVELS)
         crowns, ends = self.crowns(roots, levels)
         branches, leaves = self.even(ends, depth - levels) if even else self.uneven(ends)
         return Crowns(
@@ -165,9 +167,10 @@ class _Cutter:
         """The nodes of all crowns, 32 trees side by side, and what their exits lead to, tree by tree."""
         padded = np.concatenate([roots, np.full(-len(roots) % TREES_PER_CROWN, -1)])
         slots, codes, exits = self.nodes(padded, levels)
-        table = np.zeros((len(padded) // TREES_PER_CROWN, 2**levels - 1), dtype=CROWN_NODE)
+        blocks = len(padded) // TREES_PER_CROWN
+        table = np.zeros((blocks, 2**levels - 1), dtype=CROWN_NODE)
         for name, bytes_ in (("slot", slots), ("code", codes ^ 0x80)):
-            table[name] = bytes_[:, 1:].reshape(-1, TREES_PER_CROWN, 2**levels - 1).transpose(0, 2, 1)
+            table[name] = bytes_[:, 1:].reshape(blocks, TREES_PER_CROWN, 2**levels - 1).transpose(0, 2, 1)
         return table, exits[: len(roots)].reshape(-1)
 
     def even(self, roots: Numbers, levels: int) -> tuple[npt.NDArray[Any], Numbers]:
