@@ -8,16 +8,10 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "forest_intrinsics.hpp"
+
 #if defined(__AVX512VBMI__) && defined(__AVX512BITALG__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 #define QUICKTHORN_BYTE_PERMUTES 1
-// GCC 12 takes its own intrinsics' undefined registers for a mistake.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#if !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
-#pragma GCC diagnostic pop
 #else
 #define QUICKTHORN_BYTE_PERMUTES 0
 #endif
@@ -47,22 +41,20 @@ static_assert(sizeof(Tile<double>) == 192 + 2048);
 // Turns a row into ranks. The first look, at the ends of the blocks, finds a value's block, for the entries of a tile
 // side by side; the second finds its place in the block. Whether a value equal to a threshold counts as beyond it is
 // `strict`. NaN is beyond nothing, and places without a threshold hold NaN.
+#if QUICKTHORN_BYTE_PERMUTES
 template <class Value, bool strict>
 class Quantiser {
 public:
     Quantiser(const Value* thresholds, double zero_threshold)
         : thresholds_{thresholds},
           zero_threshold_{zero_threshold} {
-#if QUICKTHORN_BYTE_PERMUTES
         // The largest float32 that is not above it: bit patterns of positive numbers are ordered as they are.
         const float nearest = static_cast<float>(zero_threshold);
         const bool above = static_cast<double>(nearest) > zero_threshold;
         tiny_ = _mm512_set1_ps(std::bit_cast<float>(std::bit_cast<std::uint32_t>(nearest) - (above ? 1U : 0U)));
-#endif
     }
 
     // `ranks` has 128 bytes; entry e of the tiles ranks in ranks[e].
-#if QUICKTHORN_BYTE_PERMUTES
     // Whether every input that the tiles rank is NaN or a float32.
     static bool narrow(const Tile<Value>* tiles, std::uint32_t tile_count, const double* row) {
         unsigned wide = 0;
@@ -216,51 +208,22 @@ private:
             return static_cast<__mmask16>(first | second << 8);
         }
     }
-#else
-    template <class Input>
-    void rank(const Tile<Value>* tiles, std::uint32_t tile_count, const Input* row, std::uint8_t* ranks) const {
-        for (std::uint32_t t = 0; t < tile_count; ++t) rank_tile(tiles[t], row, ranks + 16 * t);
-    }
-
-private:
-    template <class Input>
-    void rank_tile(const Tile<Value>& tile, const Input* row, std::uint8_t* ranks) const {
-        Value values[16];
-        std::uint32_t blocks[16] = {};
-        for (int i = 0; i < 16; ++i) {
-            values[i] = prepare(row[tile.feature[i]], tile.nan_is_zero >> i & 1, tile.zero_is_nan >> i & 1);
-        }
-        for (unsigned end = 0; end < tile.end_count; ++end) {
-            for (int i = 0; i < 16; ++i) blocks[i] += beyond(tile.block_ends[end][i], values[i]);
-        }
-        for (int i = 0; i < 16; ++i) {
-            const Value* block = thresholds_ + tile.thresholds[i] + 16 * blocks[i];
-            std::uint32_t place = 0;
-            for (int j = 0; j < 16; ++j) place += beyond(block[j], values[i]);
-            // No branch: it would be guessed wrong as often as values are missing.
-            const unsigned present = values[i] == values[i] ? 0xFFU : 0U;
-            ranks[i] = static_cast<std::uint8_t>((16 * blocks[i] + place + 1) & present);
-        }
-    }
-
-    static bool beyond(Value threshold, Value value) { return strict ? threshold <= value : threshold < value; }
-
-    template <class Input>
-    Value prepare(Input feature, int nan_is_zero, int zero_is_nan) const {
-        Value value = static_cast<Value>(feature);
-        if constexpr (std::is_same_v<Value, double>) value = std::fabs(value) <= zero_threshold_ ? Value{0} : value;
-        if (nan_is_zero != 0) return value != value ? Value{0} : value;
-        if (zero_is_nan != 0) return value == 0 ? static_cast<Value>(NAN) : value;
-        return value;
-    }
-#endif
 
     const Value* thresholds_;
     double zero_threshold_;
-#if QUICKTHORN_BYTE_PERMUTES
     __m512 tiny_;
-#endif
 };
+#endif
+
+}  // namespace treelets
+}  // namespace quickthorn
+
+#if !QUICKTHORN_BYTE_PERMUTES
+#include "forest_ranks_portable.hpp"
+#endif
+
+namespace quickthorn {
+namespace [[gnu::visibility("hidden")]] treelets {
 
 // The tables that a row is ranked by. Where a forest compares float64, its tiles and thresholds may be there a second
 // time, rounded to float32 so that float32 inputs compare alike: ranking by them takes half the time, and most rows

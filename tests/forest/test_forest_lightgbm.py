@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from quickthorn.calibration.link import Link
-from quickthorn.errors import ModelError
 from quickthorn.forest.ensemble import Missing
 from quickthorn.forest.importing import load_model
 from quickthorn.reference.forest import margin_of
@@ -204,11 +203,12 @@ def test_scores_are_lightgbms_own(lightgbm: Any, training: Any) -> None:
     np.testing.assert_allclose(own, scores, rtol=1e-15)
 
 
-def test_a_frames_text_categories_are_refused(lightgbm: Any, training: Any) -> None:
+def test_a_frames_text_categories_have_a_dictionary(lightgbm: Any, training: Any) -> None:
     pandas = pytest.importorskip("pandas")
     rows, labels, _ = training
     frame = pandas.DataFrame({"x": rows[:, 0], "c": pandas.Categorical([f"shop {code:.0f}" for code in rows[:, 4]])})
     estimator = lightgbm.LGBMClassifier(n_estimators=5, n_jobs=1, verbosity=-1).fit(frame, labels)
-    with pytest.raises(ModelError, match="trained on categories such as 'shop 0'"):
-        load_model(estimator)
-    assert load_model(estimator, category_codes=True).ensemble.tree_count == 5
+    ensemble = load_model(estimator).ensemble
+    assert ensemble.category_dictionary == (None, tuple(frame["c"].cat.categories))
+    assert ensemble.category_dictionary[1][0] == "shop 0"
+    assert load_model(estimator, category_codes=True).ensemble.category_dictionary is None

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from quickthorn.compiling.toolchain import COMPILE_FLAGS, target_flags, target_vectors
+from quickthorn.forest.crown_emission import emit_crowns
+from quickthorn.forest.crowns import cut_crowns
 from quickthorn.forest.emission import ForestSource, Vectors, emit_forest
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.importing import LoadedModel, load_model
@@ -71,8 +73,16 @@ def linked(lightgbm: Any) -> LoadedModel:
     return load_model(lightgbm.train({"num_leaves": 25, "verbosity": -1, "num_threads": 1}, data, 70))
 
 
-@pytest.mark.parametrize("emit", [treelets_of, emit_forest])
-@pytest.mark.parametrize("level", ["x86-64-v2", "x86-64-v4"])
+def crowns_of(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
+    crowns = cut_crowns(ensemble)
+    assert crowns is not None
+    return emit_crowns(ensemble, crowns)
+
+
+@pytest.mark.parametrize(
+    ("emit", "level"),
+    [(treelets_of, "x86-64-v4"), (crowns_of, "x86-64-v2"), (crowns_of, "x86-64-v3"), (emit_forest, "x86-64-v2")],
+)
 @pytest.mark.parametrize("name", ["stacked", "linked"])
 def test_no_row_makes_a_forest_read_where_it_must_not(
     request: pytest.FixtureRequest,

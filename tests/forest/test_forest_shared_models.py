@@ -48,8 +48,7 @@ def test_every_stored_row_has_the_librarys_leaves_and_margin(
     name: str, emit: Callable[..., Any], level: str, shared_models: Path, compile_forest: Callable[..., Any]
 ) -> None:
     path = shared_models / name
-    # One model was trained on text categories; its stored rows hold their codes.
-    model = load_model(path, category_codes="mtpl2" in name)
+    model = load_model(path)
     native = compile_forest(model.ensemble, emit=emit, level=level)
     stored = np.load(path.parent / "io.npz")
     seen = 0
@@ -70,9 +69,11 @@ def test_every_stored_row_has_the_librarys_leaves_and_margin(
     assert np.array_equal(native.margins(probes), model.source_margins(probes))
 
 
-def test_text_categories_are_refused_unless_rows_hold_codes(shared_models: Path) -> None:
-    with pytest.raises(ModelError, match=r"'R11'.*category_codes"):
-        load_model(shared_models / "lleaves_mtpl2" / "model.txt")
+def test_text_categories_have_a_dictionary(shared_models: Path) -> None:
+    dictionary = load_model(shared_models / "lleaves_mtpl2" / "model.txt").ensemble.category_dictionary
+    assert dictionary is not None
+    named = {feature: levels[:2] for feature, levels in enumerate(dictionary) if levels is not None}
+    assert named == {13: ("R11", "R21"), 14: ("Diesel", "Regular")}
 
 
 @pytest.mark.parametrize("name", ["treelite_mushroom/mushroom.model", "treelite_dermatology/dermatology.model"])

@@ -201,9 +201,9 @@ def test_what_treelets_do_not_serve_is_walked(xgboost: Any) -> None:
     parameters = {"objective": "multi:softprob", "num_class": 2, "nthread": 1}
     several = load_model(xgboost.train(parameters, xgboost.DMatrix(matrix, label), 5)).ensemble
     assert cut(several) is None
-    assert "forest_walk.hpp" in emit_fastest(several, "portable").cpp
+    assert "forest_walk.hpp" in emit_fastest(several, "avx512").cpp
     numeric = load_model(xgboost.train({"nthread": 1}, xgboost.DMatrix(matrix, label), 5)).ensemble
-    assert "forest_treelets.hpp" in emit_fastest(numeric, "portable").cpp
+    assert "forest_treelets.hpp" in emit_fastest(numeric, "avx512").cpp
 
 
 def test_too_many_entries_for_the_trees_there_are_are_walked(xgboost: Any) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from quickthorn.calibration.link import Link
-from quickthorn.errors import ModelError
 from quickthorn.forest.importing import load_model
 
 SMALL = {"max_depth": 4, "nthread": 1, "seed": 1}
@@ -212,7 +211,7 @@ def test_a_regressor_and_its_column_names_are_read(xgboost: Any, training: Any) 
     assert ensemble.objective == "reg:squarederror"
 
 
-def test_a_frames_categories_are_read_when_they_are_codes_and_refused_when_text(
+def test_a_frames_categories_are_codes_and_their_dictionary_says_whose(
     xgboost: Any, training: Any, assert_equal_to_source: Callable[..., None]
 ) -> None:
     pandas = pytest.importorskip("pandas")
@@ -221,17 +220,17 @@ def test_a_frames_categories_are_read_when_they_are_codes_and_refused_when_text(
     estimator = xgboost.XGBClassifier(n_estimators=5, n_jobs=1, max_depth=3, enable_categorical=True)
     model = load_model(estimator.fit(codes, labels))
     assert model.ensemble.categorical.any()
+    assert model.ensemble.category_dictionary is None, "they are their own codes"
     assert_equal_to_source(model, codes.to_numpy(dtype=np.float64))
     texts = codes.assign(c=codes["c"].cat.rename_categories([f"shop {code}" for code in range(40)]))
     estimator = xgboost.XGBClassifier(n_estimators=5, n_jobs=1, max_depth=3, enable_categorical=True)
     estimator.fit(texts, labels)
-    with pytest.raises(ModelError, match="'c' was trained on categories such as 'shop 0'"):
-        load_model(estimator)
-    by_code = load_model(estimator, category_codes=True).ensemble
-    assert np.array_equal(by_code.threshold, model.ensemble.threshold)
-    assert by_code.category_dictionary == (None, tuple(f"shop {code}" for code in range(40)))
-    moved = by_code.with_features(["c", "other", "x"])
-    assert moved.category_dictionary == (by_code.category_dictionary[1], None, None)
+    by_value = load_model(estimator).ensemble
+    assert np.array_equal(by_value.threshold, model.ensemble.threshold)
+    assert by_value.category_dictionary == (None, tuple(f"shop {code}" for code in range(40)))
+    moved = by_value.with_features(["c", "other", "x"])
+    assert moved.category_dictionary == (by_value.category_dictionary[1], None, None)
+    assert load_model(estimator, category_codes=True).ensemble.category_dictionary is None
 
 
 def test_infinite_rows_are_scored_although_a_matrix_refuses_them(

@@ -105,7 +105,10 @@ class LoadedModel:
             rows = rows.copy()
             truncate = self.ensemble.negative_fractions_truncate
             for place, own in self.own_codes.items():
-                rows[:, place] = to_own_codes(rows[:, place], own, negative_fractions_truncate=truncate)
+                # A number is the category it is after rounding: a tiny negative one may become zero.
+                with np.errstate(over="ignore"):
+                    rounded = rows[:, place].astype(self.ensemble.precision).astype(np.float64)
+                rows[:, place] = to_own_codes(rounded, own, negative_fractions_truncate=truncate)
         return np.ascontiguousarray(rows[:, self.columns])
 
 

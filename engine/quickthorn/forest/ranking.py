@@ -100,6 +100,9 @@ class RankedSplits:
         self.ensemble = ensemble
         self.slot = np.zeros(len(ensemble.feature), np.uint8)
         self.code = np.full(len(ensemble.feature), CODE_NEVER_RIGHT, np.uint8)
+        # The entry of every split, beyond 128 too, and whether one is taken from the rank.
+        self.entry = np.zeros(len(ensemble.feature), np.int64)
+        self.nan_right = np.zeros(len(ensemble.feature), np.bool_)
         # (feature, missing, thresholds) of every entry
         self.entries: list[tuple[int, int, npt.NDArray[Any]]] = []
         keys = ensemble.feature[splits].astype(np.int64) * len(Missing) + ensemble.missing[splits]
@@ -114,6 +117,7 @@ class RankedSplits:
         distinct, place = np.unique(ensemble.threshold[splits], return_inverse=True)
         nan_right = ~ensemble.default_left[splits] & (missing != Missing.NONE)
         entries = len(self.entries) + place // _THRESHOLDS_PER_ENTRY
+        self.entry[splits], self.nan_right[splits] = entries, nan_right
         self.slot[splits] = (entries % MOST_ENTRIES) + np.where(nan_right, _NAN_RIGHT, 0)
         # Above as many thresholds as come before this one, a value ranks one higher, unless one is taken from it.
         self.code[splits] = place % _THRESHOLDS_PER_ENTRY + np.where(nan_right, 0, 1)

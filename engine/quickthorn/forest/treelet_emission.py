@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from quickthorn.forest.crown_emission import emit_crowns
+from quickthorn.forest.crowns import crowns_pay, cut_crowns
 from quickthorn.forest.emission import ForestSource, Vectors, append_table, emit_forest
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.grown import GrownGroup
@@ -15,6 +17,7 @@ from quickthorn.forest.ranking import narrowed, narrowed_tiles
 from quickthorn.forest.recoding import recode
 from quickthorn.forest.recoding_emission import emit_recoded
 from quickthorn.forest.stacked import StackedGroup, top_levels
+from quickthorn.forest.sums import C_TYPES, finish_steps, leaf_constant
 from quickthorn.forest.treelets import MOST_LEVELS, Group, Treelets, cut
 
 _SOURCE = """\
@@ -67,7 +70,6 @@ _HEADER_AND_TYPE: dict[type, tuple[str, str]] = {
     StackedGroup: ("forest_stacked.hpp", "StackedForest"),
     GrownGroup: ("forest_grown.hpp", "GrownForest"),
 }
-_C_TYPES = {"float32": "float", "float64": "double"}
 
 
 def emit_fastest(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
@@ -87,6 +89,9 @@ def _emit_ranked(ensemble: Ensemble, vectors: Vectors) -> ForestSource | None:
     levelled = oblivious(ensemble)
     if levelled is not None:
         return emit_oblivious(ensemble, levelled)
+    if vectors != "avx512":
+        crowns = cut_crowns(ensemble) if crowns_pay(ensemble) else None
+        return None if crowns is None else emit_crowns(ensemble, crowns)
     treelets = cut(ensemble, vectors)
     return None if treelets is None else emit_treelets(ensemble, treelets, vectors)
 
@@ -107,39 +112,24 @@ def emit_treelets(ensemble: Ensemble, treelets: Treelets, vectors: Vectors) -> F
         header=header,
         forest=f"{forest}<{', '.join(_parameters(ensemble, treelets))}>",
         group=kind.__name__,
-        leaf=_C_TYPES[ensemble.leaf_value.dtype.name],
+        leaf=C_TYPES[ensemble.leaf_value.dtype.name],
         feature_count=ensemble.feature_count,
         groups=groups,
         zero_threshold=ensemble.zero_threshold.hex(),
         thresholds=", ".join(map(str, thresholds)),
-        start=_constant(0.0 if ensemble.base_last else base_margin),
-        finish="".join(f"        {step};\n" for step in _finish(ensemble, base_margin)),
+        start=leaf_constant(0.0 if ensemble.base_last else base_margin),
+        finish="".join(f"        {step};\n" for step in finish_steps(ensemble)),
     )
     return ForestSource(cpp=cpp, tables=bytes(tables))
 
 
 def _parameters(ensemble: Ensemble, treelets: Treelets) -> Iterator[str]:
     """The template arguments of the C++ type that evaluates the groups."""
-    yield _C_TYPES[ensemble.precision]
+    yield C_TYPES[ensemble.precision]
     yield "Leaf"
     yield "true" if ensemble.operator == "<" else "false"
     if isinstance(treelets.groups[0], StackedGroup):
         yield str(top_levels(treelets.depth))
-
-
-def _finish(ensemble: Ensemble, base_margin: float) -> Iterator[str]:
-    """What happens to the sum once every tree is in it, in the order that Ensemble states."""
-    if ensemble.average:
-        yield f"sum /= {_constant(float(ensemble.tree_count))}"
-    if ensemble.scale != 1.0:
-        yield f"sum *= {_constant(ensemble.scale)}"
-    if ensemble.base_last:
-        yield f"sum += {_constant(base_margin)}"
-
-
-def _constant(value: float) -> str:
-    # Hexadecimal floats are exact, and look the same everywhere.
-    return f"static_cast<Leaf>({float(value).hex()})"
 
 
 def _group(tables: bytearray, group: Group | StackedGroup | GrownGroup, narrow: str | None) -> str:

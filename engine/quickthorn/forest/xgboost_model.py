@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from quickthorn.errors import ModelError
 from quickthorn.extras import require
-from quickthorn.forest.categories import dictionary_of
+from quickthorn.forest.categories import Levels, dictionary_of
 from quickthorn.forest.ensemble import EVERY_OUTPUT, Ensemble, Missing
 from quickthorn.forest.structure import FlatTrees
 from quickthorn.forest.xgboost_document import XGBoostDocument, read_document
@@ -58,6 +58,23 @@ def read_booster(booster: Any, where: str, *, category_codes: bool) -> tuple[Ens
     return ensemble, XGBoostSource(booster, ensemble, document, where)
 
 
+def _dictionary(document: XGBoostDocument, where: str) -> tuple[Levels | None, ...] | None:
+    """The data frame's categories by feature.
+
+    XGBoost 3.2 counts a pandas frame's text in characters and cuts it in bytes, so that beyond ASCII one category runs
+    into the next, in its file and in its own predictions.
+    """
+    for feature, levels in enumerate(document.category_levels):
+        garbled = next((level for level in levels or () if isinstance(level, str) and not level.isascii()), None)
+        if garbled is not None:
+            name = document.feature_names[feature] if document.feature_names else str(feature)
+            raise ModelError(
+                f"{where}: feature {name!r} was trained on the category {garbled!r}; expected ASCII, as XGBoost may "
+                "have cut other text in the wrong place; pass category_codes=True to score codes"
+            )
+    return dictionary_of(document.category_levels, where)
+
+
 def _read(document: XGBoostDocument, where: str, category_codes: bool) -> Ensemble:
     trees = document.flat_trees(where)
     splits = _read_with_treelite(document, trees, where)
@@ -86,7 +103,7 @@ def _read(document: XGBoostDocument, where: str, category_codes: bool) -> Ensemb
         base_margin=_base_margins(document, where),
         link=document.objective.link,
         link_scale=1.0,
-        category_dictionary=None if category_codes else dictionary_of(document.category_levels, where),
+        category_dictionary=None if category_codes else _dictionary(document, where),
         **splits,
     )
 
