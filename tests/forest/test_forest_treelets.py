@@ -200,7 +200,7 @@ def test_what_treelets_do_not_serve_is_walked(xgboost: Any) -> None:
     matrix, label = training_rows(400, 3)
     parameters = {"objective": "multi:softprob", "num_class": 2, "nthread": 1}
     several = load_model(xgboost.train(parameters, xgboost.DMatrix(matrix, label), 5)).ensemble
-    assert cut(several) is None
+    assert cut(several, "portable") is None
     assert "forest_walk.hpp" in emit_fastest(several, "portable").cpp
     numeric = load_model(xgboost.train({"nthread": 1}, xgboost.DMatrix(matrix, label), 5)).ensemble
     assert "forest_treelets.hpp" in emit_fastest(numeric, "portable").cpp
