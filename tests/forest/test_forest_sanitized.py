@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from quickthorn.compiling.toolchain import COMPILE_FLAGS, target_flags, target_vectors
+from quickthorn.forest.batch_emission import with_batches
 from quickthorn.forest.crown_emission import emit_crowns
 from quickthorn.forest.crowns import cut_crowns
 from quickthorn.forest.emission import ForestSource, Vectors, emit_forest
@@ -25,18 +26,21 @@ LIBRARY = Path(__file__).resolve().parents[2] / "cpp" / "library"
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g"]
 # Counts the rows whose margins are not the expected bits; rows and margins come from a file of doubles.
 PROGRAM = """
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <vector>
 extern "C" double quickthorn_forest_margin(const double*);
 extern "C" void quickthorn_forest_leaves(const double*, std::int32_t*);
+extern "C" void quickthorn_forest_batch(const double*, std::ptrdiff_t, std::ptrdiff_t, std::uint64_t, double*);
 int main(int, char** arguments) {
     std::int64_t shape[3];
     std::FILE* file = std::fopen(arguments[1], "rb");
     if (file == nullptr || std::fread(shape, 8, 3, file) != 3) return 100;
     std::vector<double> row(static_cast<std::size_t>(shape[1]) + 1);
     int wrong = 0;
+    std::vector<double> rows, expected;
     for (std::int64_t i = 0; i < shape[0]; ++i) {
         // On the heap and of the exact size, so that a read beyond either end is seen.
         if (std::fread(row.data(), 8, row.size(), file) != row.size()) return 101;
@@ -45,8 +49,19 @@ int main(int, char** arguments) {
         const double margin = quickthorn_forest_margin(features.data());
         quickthorn_forest_leaves(features.data(), leaves.data());
         if (std::memcmp(&margin, &row.back(), 8) != 0) ++wrong;
+        rows.insert(rows.end(), features.begin(), features.end());
+        expected.push_back(margin);
     }
     std::fclose(file);
+    rows.shrink_to_fit();
+    std::vector<double> columns(rows.size()), margins(expected.size()), from_columns(expected.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        columns[i % shape[1] * shape[0] + i / shape[1]] = rows[i];
+    }
+    quickthorn_forest_batch(rows.data(), shape[1], 1, shape[0], margins.data());
+    quickthorn_forest_batch(columns.data(), 1, shape[0], shape[0], from_columns.data());
+    if (std::memcmp(margins.data(), expected.data(), 8 * expected.size()) != 0) ++wrong;
+    if (std::memcmp(from_columns.data(), expected.data(), 8 * expected.size()) != 0) ++wrong;
     return wrong;
 }
 """
@@ -123,7 +138,8 @@ def assert_sound(
     model: LoadedModel, level: str, emit: Callable[[Ensemble, Vectors], ForestSource], tmp_path: Path
 ) -> None:
     """The forest gives its margins under the sanitizers, and they find nothing."""
-    source = emit(model.ensemble, target_vectors(level))
+    vectors = target_vectors(level)
+    source = with_batches(model.ensemble, vectors, emit(model.ensemble, vectors))
     (tmp_path / "forest.cpp").write_text(source.cpp)
     (tmp_path / "tables.bin").write_bytes(source.tables)
     (tmp_path / "tables.S").write_text(source.assembly("tables.bin"))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from quickthorn.forest.batch_emission import with_batches
 from quickthorn.forest.crown_emission import emit_crowns
 from quickthorn.forest.crowns import crowns_pay, cut_crowns
 from quickthorn.forest.emission import ForestSource, Vectors, append_table, emit_forest
@@ -78,9 +79,11 @@ def emit_fastest(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
     The same arguments always give the same bytes, and whatever the vectors the same leaves and margins, bit for bit.
     """
     recoded = recode(ensemble) if ensemble.categorical.any() else None
-    source = _emit_ranked(ensemble if recoded is None else recoded.ensemble, vectors)
+    ranked = ensemble if recoded is None else recoded.ensemble
+    source = _emit_ranked(ranked, vectors)
     if source is None:
-        return emit_forest(ensemble)
+        return with_batches(ensemble, vectors, emit_forest(ensemble))
+    source = with_batches(ranked, vectors, source)
     return source if recoded is None else emit_recoded(ensemble, recoded, source)
 
 
