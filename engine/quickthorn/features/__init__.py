@@ -7,6 +7,7 @@ from quickthorn.features.extremes import max, min
 from quickthorn.features.recency import age, is_new, since_last
 from quickthorn.features.sequence import changed, difference, last, run_length
 from quickthorn.features.spread import std, variance
+from quickthorn.features.stateful import stateful
 from quickthorn.features.velocity import count, mean, sum
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "min",
     "run_length",
     "since_last",
+    "stateful",
     "std",
     "sum",
     "variance",

@@ -26,6 +26,7 @@ from quickthorn.features import (
     recency_kernels,
     sequence_kernels,
     summits,
+    tile_kernels,
 )
 from quickthorn.features.ahead import AheadOfTime, ahead_of_time
 from quickthorn.features.kept import WORD_BYTES
@@ -50,6 +51,7 @@ KERNEL_MODULES = (
     sequence_kernels,
     decay_kernels,
     distinct_kernels,
+    tile_kernels,
 )
 
 

@@ -22,8 +22,13 @@ def apply(kernel: Kernel, *arguments: float) -> float:
     floats.
     """
     scalars = (np.int64(argument) if isinstance(argument, int) else np.float64(argument) for argument in arguments)
+    return float(run(kernel, *scalars))
+
+
+def run(kernel: Kernel, *arguments: Any) -> Any:
+    """Whatever the kernel's function returns, with the arithmetic of the machine."""
     with np.errstate(all="ignore"):
-        return float(_as_compiled(kernel)(*scalars))
+        return _as_compiled(kernel)(*arguments)
 
 
 @functools.cache
