@@ -468,3 +468,32 @@ def test_distinct_values_are_counted_once_and_the_current_one_where_asked_for() 
     assert engine.features(pay(9, 11, terminal="c"))["n"] == 1.0
     engine.observe(pay(9, 5, terminal="c"))
     assert engine.features(pay(10, 5)) == {"n": 3.0, "n_with": 3.0, "exact": 0.0}
+
+
+def test_a_tiled_window_begins_with_the_tile_that_it_reaches_into() -> None:
+    engine = engine_with(n=count_over("20s", tile="10s"))
+    for number, second in enumerate((0, 9.999999, 10, 25)):
+        engine.observe(pay(number, second))
+    # (5, 25] reaches into the tile that begins at 0; (9.999999, 29.999999] does not.
+    assert [value(engine, pay(9, t)) for t in (25, 29.999998, 29.999999, 30)] == [4.0, 4.0, 2.0, 2.0]
+
+
+def test_a_users_record_goes_through_events_in_order() -> None:
+    @qt.stateful
+    class Streak:
+        rising: int = 0
+        before: float = -1.0
+
+        def update(self, amount: float) -> None:
+            self.rising = self.rising + 1 if amount > self.before else 0
+            self.before = amount
+
+        def read(self, amount: float) -> float:
+            return self.rising + 1.0 if amount > self.before else 0.0
+
+    engine = engine_with(lateness="10s", streak=Streak(Payment.amount, by=Payment.customer))
+    assert value(engine, pay(1, 0, amount="1.00")) == 1.0
+    for number, second, amount in ((1, 0, "1.00"), (2, 4, "5.00"), (3, 2, "3.00")):
+        engine.observe(pay(number, second, amount=amount))
+    assert value(engine, pay(4, 5, amount="6.00")) == 4.0
+    assert value(engine, pay(4, 1, amount="6.00")) == 2.0

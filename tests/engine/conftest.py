@@ -22,6 +22,7 @@ from quickthorn.features.distinct import Distinct
 from quickthorn.features.kept import Kept
 from quickthorn.features.sequence import Difference
 from quickthorn.features.spread import Spread
+from quickthorn.features.tiles import Tiled
 from quickthorn.features.velocity import Aggregate
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.importing import load_model
@@ -146,6 +147,30 @@ def brief_lifetimes() -> qt.FeatureSet:
     return features
 
 
+@qt.stateful
+class Burst:
+    """How many events came within two seconds of each other, and by how much amounts rose in that time."""
+
+    events: int = 0
+    last_us: int = -(2**62)
+    before: float = math.nan
+    rise: float = 0
+
+    def update(self, at, amount):  # type: ignore[no-untyped-def]
+        near = at - self.last_us <= 2_000_000
+        self.events = self.events + 1 if near else 1
+        rise = amount - self.before
+        self.rise = (self.rise if near else 0.0) + (rise if rise > 0 else 0.0)
+        self.before = amount
+        self.last_us = at
+
+    def read(self, at, amount):  # type: ignore[no-untyped-def]
+        self.events += 1000.0  # changes a copy
+        if self.events == 1000:
+            return math.nan
+        return self.events + amount + (self.rise if at - self.last_us <= 2_000_000 else 0)
+
+
 def add_lifetimes(features: qt.FeatureSet) -> None:
     customer, pair = Payment.customer, (Payment.customer, Payment.terminal)
     for what, by in (("customer", customer), ("pair", pair)):
@@ -154,6 +179,17 @@ def add_lifetimes(features: qt.FeatureSet) -> None:
         features[f"{what}_age"] = qt.age(by=by)
         features[f"{what}_new"] = qt.is_new(by=by)
     foreign, few = Payment.foreign, small(Payment.amount)
+    for over, tile, options in (
+        ("4s", "2s", {"include_current": True}),
+        ("12s", "2s", {}),
+        ("10s", "5s", {"where": few}),
+    ):
+        features[f"tiled_count_{over}"] = qt.count(by=pair, over=over, tile=tile, **options)
+        for field in (Payment.amount, Payment.tip, Payment.distance, Payment.foreign):
+            features[f"tiled_sum_{field!r}_{over}"] = qt.sum(field, by=customer, over=over, tile=tile, **options)
+            features[f"tiled_mean_{field!r}_{over}"] = qt.mean(field, by=customer, over=over, tile=tile, **options)
+    features["burst"] = Burst(Payment.at, Payment.amount, by=customer)
+    features["burst_foreign"] = Burst(Payment.at, Payment.tip, by=pair, where=foreign)
     features["since_foreign"] = qt.since_last(by=customer, k=2, where=foreign)
     features["small_age"] = qt.age(by=customer, where=few)
     features["foreign_new"] = qt.is_new(by=pair, where=foreign)
@@ -272,6 +308,8 @@ class Pair:
             return 1e-9 * abs(value) + SMALLEST
         if isinstance(expression, Decayed):
             return 1e-9 * self.largest_term(expression, row, value) + SMALLEST
+        if isinstance(expression, Tiled):
+            return 1e-9 * self.largest_tiled(expression, row, value)
         if isinstance(expression, Distinct):
             # An estimate; here it is only to be about right.
             return 0.0 if value <= expression.cap else 8.0 * value
@@ -291,6 +329,13 @@ class Pair:
     def moment(self, expression: Kept, row: Row) -> Moment:
         (group,) = (group for group in self.reference.groups if expression in group.kept)
         return group.moment(row, with_current=not self.reference.is_duplicate(row))
+
+    def largest_tiled(self, expression: Tiled, row: Row, value: float) -> float:
+        """The largest number that a tiled sum could be of; nothing where it is exact."""
+        if not isinstance(expression.field, qt.Number):
+            return 0.0
+        ever = self.moment(expression, row).lifetime(expression)
+        return max((abs(float(kept[expression.field.name] or 0.0)) for kept in ever), default=abs(value))
 
     def largest_value(self, expression: Difference, row: Row) -> float:
         """The largest value that a difference is of, every weight of it included."""

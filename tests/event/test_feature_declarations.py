@@ -257,3 +257,14 @@ def test_a_distinct_count_is_of_values_with_a_hash_and_declares_its_cap() -> Non
         )
     message = refusal(lambda: qt.distinct_is_exact(Payment.note, by=by, over="0s"))
     assert message == "distinct_is_exact(over=): expected a window longer than 0, found '0s'"
+
+
+def test_a_tile_divides_its_window_and_knows_no_delay() -> None:
+    by = Payment.customer
+    for tile in ("7h", "0s", "2d"):
+        message = refusal(lambda tile=tile: qt.count(by=by, over="1d", tile=tile))  # type: ignore[misc]
+        assert message == f"count(tile=): expected a tile that divides the window of 86400000000 µs, found {tile!r}"
+    message = refusal(lambda: qt.sum(Payment.risk, by=by, over="1d", tile="1m"))
+    assert message == "sum(tile=): expected at most 1024 tiles, found 1440"
+    message = refusal(lambda: qt.mean(Payment.risk, by=by, over="1d", delay="1d", tile="1h"))
+    assert message.startswith("mean(tile=): expected a window without delay, found one of 86400000000")

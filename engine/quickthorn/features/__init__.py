@@ -23,6 +23,7 @@ from quickthorn.features.ratios import ratio, share, z_score
 from quickthorn.features.recency import age, is_new, since_last
 from quickthorn.features.sequence import changed, difference, last, run_length
 from quickthorn.features.spread import std, variance
+from quickthorn.features.stateful import stateful
 from quickthorn.features.texts import digit_ratio, edit_distance, edit_similarity, entropy, jaro_winkler, text_length
 from quickthorn.features.velocity import count, mean, sum
 
@@ -76,6 +77,7 @@ __all__ = [
     "run_length",
     "share",
     "since_last",
+    "stateful",
     "std",
     "sum",
     "text_length",

@@ -27,6 +27,7 @@ from quickthorn.features import (
     sequence_kernels,
     summits,
     text_memory,
+    tile_kernels,
 )
 from quickthorn.features.ahead import AheadOfTime, ahead_of_time
 from quickthorn.features.kept import WORD_BYTES
@@ -52,6 +53,7 @@ KERNEL_MODULES = (
     sequence_kernels,
     decay_kernels,
     distinct_kernels,
+    tile_kernels,
 )
 
 

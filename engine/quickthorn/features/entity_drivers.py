@@ -14,7 +14,7 @@ from quickthorn.features import cursors, memory, records
 from quickthorn.features.ahead import ahead_of_time
 from quickthorn.features.drivers import Driver, Evaluation, define, driver
 from quickthorn.features.groups import FLAGS_PER_WORD, At, Group
-from quickthorn.features.kept import WORD_BYTES, Condition, FieldColumn, Kept, Record, Windowed, WindowPart
+from quickthorn.features.kept import WORD_BYTES, Condition, FieldColumn, Kept, Record, UserKernel, Windowed, WindowPart
 from quickthorn.features.plan import ConditionPlan
 
 _ADDRESS, _INT64 = memory.ADDRESS, types.int64
@@ -51,11 +51,14 @@ def condition_kernel(plan: ConditionPlan, kernels: Sequence[Any]) -> Any:
     )
 
 
-def group_drivers(group: Group, index: int, conditions: Mapping[Condition, Any]) -> Iterator[Driver]:
-    """The functions of one group; ``conditions`` has the kernel of each of its conditions."""
+def group_drivers(
+    group: Group, index: int, conditions: Mapping[Condition, Any], users: Mapping[UserKernel, Any]
+) -> Iterator[Driver]:
+    """The functions of one group; ``conditions`` and ``users`` have the kernels of what is declared by users."""
     judges = {f"condition_{number}": conditions[condition] for number, condition in enumerate(group.conditions)}
     shapes, shape_names = _shapes(group)
-    record_names = _record_names(group)
+    user_names = {f"user_{number}": users[kernel] for number, kernel in enumerate(group.user_kernels)}
+    record_names = {**_record_names(group, user_names), **user_names}
     read_lines = _read_lines(group, shapes)
     yield driver(f"quickthorn_fill_{index}", _FILL, _fill_lines(group), judges)
     yield driver(f"quickthorn_read_{index}", _READ, read_lines, {**judges, **shape_names, **record_names})
@@ -91,12 +94,12 @@ def _shapes(group: Group) -> tuple[dict[tuple[WindowPart, ...], int], dict[str, 
     return shapes, names
 
 
-def _record_names(group: Group) -> dict[str, Any]:
+def _record_names(group: Group, user_names: dict[str, Any]) -> dict[str, Any]:
     if not group.records:
         return {}
     at = At(group)
     lines = [line for record in group.records for line in _guarded(at, record, record.update(at))]
-    update_row = define("update_row", "record, rows, row_at", lines, {})
+    update_row = define("update_row", "record, rows, row_at", lines, user_names)
     return {
         "fold": records.fold_kernel(update_row),
         "release_record": records.release_record_kernel(update_row),

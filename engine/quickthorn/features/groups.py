@@ -14,6 +14,7 @@ from quickthorn.features.kept import (
     Kept,
     Lifetime,
     Record,
+    UserKernel,
     Windowed,
     WindowPart,
 )
@@ -81,6 +82,12 @@ class Group:
         return tuple(column.field for column in self.columns if isinstance(column, HashColumn))
 
     @property
+    def user_kernels(self) -> tuple[UserKernel, ...]:
+        """The users' functions that records and values call, each once."""
+        keepers: list[Record | Kept] = [*self.records, *self.values]
+        return tuple(dict.fromkeys(kernel for keeper in keepers for kernel in keeper.user_kernels))
+
+    @property
     def name(self) -> str:
         """The entity, or the pair, by its fields' names."""
         return " × ".join(field.name for field in self.by)
@@ -133,6 +140,10 @@ class At:
     def kept_record(self, record: Record) -> Record:
         """The record as it is kept, perhaps joined with others."""
         return next(other for other in self.group.records if other.key == record.key)
+
+    def user(self, kernel: UserKernel) -> str:
+        """The name of a user's function."""
+        return f"user_{self.group.user_kernels.index(kernel)}"
 
     def slot(self, field: Field) -> str:
         """A field of the current event, as address and offset."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from quickthorn.event import Field
 
 if TYPE_CHECKING:
-    from quickthorn.features.declare import Expression
+    from quickthorn.features.declare import Expression, Kernel
     from quickthorn.features.groups import At
 
 WORD_BYTES = 8
@@ -54,6 +54,21 @@ Column: TypeAlias = FieldColumn | HashColumn
 
 
 @dataclass(frozen=True)
+class UserKernel:
+    """A user's function of a record and of fields of the event.
+
+    ``variables``  the record's variables by name, with what they start from: int64 or float64
+    ``ticks``      per further argument whether it is an event time, an int64, rather than a float64
+    ``reads``      it returns a number, rather than change the record
+    """
+
+    kernel: Kernel
+    variables: tuple[tuple[str, int | float], ...]
+    ticks: tuple[bool, ...]
+    reads: bool
+
+
+@dataclass(frozen=True)
 class Kept:
     """An expression whose value comes from what an entity, or a pair of entities, has done.
 
@@ -68,6 +83,11 @@ class Kept:
     @property
     def fields(self) -> tuple[Field, ...]:
         """Fields of the event that the value is computed from, beside those of ``by`` and ``where``."""
+        return ()
+
+    @property
+    def user_kernels(self) -> tuple[UserKernel, ...]:
+        """Functions of the user that the source calls, by the names of ``At.user``."""
         return ()
 
     def value(self, at: At) -> str:
@@ -138,6 +158,11 @@ class Record:
     @property
     def columns(self) -> tuple[Column, ...]:
         """What must be kept in each row for it."""
+        return ()
+
+    @property
+    def user_kernels(self) -> tuple[UserKernel, ...]:
+        """Functions of the user that the source calls, by the names of ``At.user``."""
         return ()
 
     @property

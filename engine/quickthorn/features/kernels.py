@@ -12,9 +12,11 @@ from quickthorn.errors import FeatureError
 from quickthorn.features.ahead import Lowered, ahead_of_time, modules
 from quickthorn.features.built_in import code_of
 from quickthorn.features.declare import Kernel
+from quickthorn.features.kept import UserKernel
 from quickthorn.features.memory import ADDRESS
 from quickthorn.features.objects import ALLOWED_SYMBOLS, Export, link, process_globals, undefined_symbols
 from quickthorn.features.plan import FieldOperand, Operand, Step, TextOperand
+from quickthorn.features.user_records import record_type
 
 # Lines of Numba's messages that frame the one that says what is wrong.
 _FRAMING = re.compile(r"Failed in |Invalid use of|During: |File |\s*$|\x1b")
@@ -42,12 +44,32 @@ def compile_kernel(kernel: Kernel, argument_types: tuple[Any, ...], machine: Any
     FeatureError, with the kernel's name, file and line, where it needs Python objects, allocates, calls what is not in
     libm, may raise, or returns anything but one number.
     """
+    compiled, lowered = _lowered(kernel, argument_types)
+    _check_result(kernel, types.unliteral(lowered.return_type))
+    _check_calls(kernel, lowered, argument_types, machine)
+    return compiled
+
+
+def compile_user_kernel(user: UserKernel, machine: Any) -> Any:
+    """The same for a function of a record: one that reads returns a number, one that updates returns nothing."""
+    arguments = tuple(types.int64 if ticks else types.float64 for ticks in user.ticks)
+    argument_types = (record_type(user), *arguments)
+    compiled, lowered = _lowered(user.kernel, argument_types)
+    if user.reads:
+        _check_result(user.kernel, types.unliteral(lowered.return_type))
+    elif lowered.return_type is not types.none:
+        raise _refusal(user.kernel, "expected a function that changes its record and returns nothing")
+    _check_calls(user.kernel, lowered, argument_types, machine)
+    return compiled
+
+
+def _lowered(kernel: Kernel, argument_types: tuple[Any, ...]) -> tuple[Any, Lowered]:
     # Checked, unlike our own: an index that might be out of range then counts as raising, instead of reading what lies
     # behind a table when the data is bad.
     function, checked = code_of(kernel)
     compiled = ahead_of_time(function, checked=checked)
     try:
-        lowered = Lowered(compiled, argument_types)
+        return compiled, Lowered(compiled, argument_types)
     except NumbaError as error:
         cause = _first_useful_line(error)
         raise _refusal(kernel, f"Numba cannot compile it without Python objects: {cause}") from error
@@ -55,9 +77,6 @@ def compile_kernel(kernel: Kernel, argument_types: tuple[Any, ...], machine: Any
         # Numba's own failures on code it does not foresee are of many types.
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise _refusal(kernel, f"Numba cannot compile it: {cause}") from error
-    _check_result(kernel, types.unliteral(lowered.return_type))
-    _check_calls(kernel, lowered, argument_types, machine)
-    return compiled
 
 
 def _check_result(kernel: Kernel, returned: Any) -> None:
@@ -68,7 +87,7 @@ def _check_result(kernel: Kernel, returned: Any) -> None:
 
 
 def _check_calls(kernel: Kernel, lowered: Lowered, argument_types: tuple[Any, ...], machine: Any) -> None:
-    parameters = tuple(_MACHINE_TYPES[kind] for kind in argument_types)
+    parameters = tuple("ptr" if isinstance(kind, types.Record) else _MACHINE_TYPES[kind] for kind in argument_types)
     export = Export(_PROBE, lowered.symbol, parameters, returns_status=True)
     module = link(modules([lowered]), [export], machine)
     foreign = [name for name in undefined_symbols(machine.emit_object(module)) if name not in ALLOWED_SYMBOLS]

@@ -62,7 +62,7 @@ def lower(plan: Plan, target: str = "host") -> LoweredFeatures:
     for package in ("numba", "llvmlite"):
         require(package, "compile", "compiling features")
     # Only now: these import Numba, which serving must never do.
-    from quickthorn.features import ahead, drivers, entity_drivers, kernels, objects
+    from quickthorn.features import ahead, drivers, entity_drivers, kernels, objects, user_records
 
     machine = objects.target_machine(target)
     compiled: dict[tuple[Kernel, tuple[Any, ...]], Any] = {}
@@ -79,10 +79,15 @@ def lower(plan: Plan, target: str = "host") -> LoweredFeatures:
         condition.condition: entity_drivers.condition_kernel(condition, kernels_of(condition.steps))
         for condition in plan.conditions
     }
+    users = {
+        kernel: user_records.wrapped(kernel, kernels.compile_user_kernel(kernel, machine))
+        for group in plan.groups
+        for kernel in group.user_kernels
+    }
     wanted = [
         driver
         for index, group in enumerate(plan.groups)
-        for driver in entity_drivers.group_drivers(group, index, conditions)
+        for driver in entity_drivers.group_drivers(group, index, conditions, users)
     ]
     wanted.append(drivers.derive_driver(plan, step_kernels))
     lowered = [ahead.Lowered(driver.kernel, driver.argument_types) for driver in wanted]

@@ -12,6 +12,7 @@ from quickthorn.features.declare import By, Where, condition_of, entities_of
 from quickthorn.features.durations import duration_us
 from quickthorn.features.groups import At
 from quickthorn.features.kept import Column, FieldColumn, Windowed, WindowPart
+from quickthorn.features.tiles import Tiled, tiled
 
 
 @dataclass(frozen=True)
@@ -127,9 +128,14 @@ def count(
     include_current: bool = False,
     delay: str | timedelta = "0s",
     where: Where = None,
-) -> Aggregate:
-    """How many events of this entity fall in the window (t − delay − over, t − delay]."""
-    return _aggregate("count", None, by, over, include_current, delay, where)
+    tile: str | timedelta | None = None,
+) -> Aggregate | Tiled:
+    """How many events of this entity fall in the window (t − delay − over, t − delay].
+
+    ``tile``, here and below, is for entities with very many events: the window's beginning hops by that much and memory
+    is bounded (:mod:`quickthorn.features.tiles`). It divides ``over``.
+    """
+    return _aggregate("count", None, by, over, include_current, delay, where, tile=tile)
 
 
 def sum(
@@ -140,9 +146,10 @@ def sum(
     include_current: bool = False,
     delay: str | timedelta = "0s",
     where: Where = None,
-) -> Aggregate:
+    tile: str | timedelta | None = None,
+) -> Aggregate | Tiled:
     """The sum of a field over the window; 0 when the window is empty; missing values are left out."""
-    return _aggregate("sum", field, by, over, include_current, delay, where)
+    return _aggregate("sum", field, by, over, include_current, delay, where, tile=tile)
 
 
 def mean(
@@ -153,15 +160,18 @@ def mean(
     include_current: bool = False,
     delay: str | timedelta = "0s",
     where: Where = None,
-) -> Aggregate:
+    tile: str | timedelta | None = None,
+) -> Aggregate | Tiled:
     """The mean of a field over the window; missing when there is nothing to average."""
-    return _aggregate("mean", field, by, over, include_current, delay, where)
+    return _aggregate("mean", field, by, over, include_current, delay, where, tile=tile)
 
 
-def _aggregate(kind: str, field: object, *window: Any) -> Aggregate:
-    if kind == "count":
-        return Aggregate(kind=kind, field=None, **window_of(kind, *window))
-    return Aggregate(kind=kind, field=numeric_field(field, kind), **window_of(kind, *window))
+def _aggregate(kind: str, field: object, *window: Any, tile: object) -> Aggregate | Tiled:
+    chosen = None if kind == "count" else numeric_field(field, kind)
+    options = window_of(kind, *window)
+    if tile is not None:
+        return tiled(kind, chosen, options, tile)
+    return Aggregate(kind=kind, field=chosen, **options)
 
 
 def numeric_field(field: object, what: str) -> Field:

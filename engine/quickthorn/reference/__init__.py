@@ -11,6 +11,7 @@ from quickthorn.reference import extremes as extremes
 from quickthorn.reference import recency as recency
 from quickthorn.reference import sequence as sequence
 from quickthorn.reference import spread as spread
+from quickthorn.reference import stateful as stateful
 from quickthorn.reference import velocity as velocity
 from quickthorn.reference.engine import ReferenceDecision, ReferenceEngine
 

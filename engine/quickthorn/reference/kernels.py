@@ -26,8 +26,13 @@ def apply(kernel: Kernel, *arguments: Any) -> float:
     if isinstance(kernel, BuiltIn):
         return built_in_value(kernel, *arguments)
     scalars = (np.int64(argument) if isinstance(argument, int) else np.float64(argument) for argument in arguments)
+    return float(run(kernel, *scalars))
+
+
+def run(kernel: Kernel, *arguments: Any) -> Any:
+    """Whatever the kernel's function returns, with the arithmetic of the machine."""
     with np.errstate(all="ignore"):
-        return float(_as_compiled(kernel)(*scalars))
+        return _as_compiled(kernel)(*arguments)
 
 
 @functools.cache

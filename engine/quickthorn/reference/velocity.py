@@ -6,14 +6,29 @@ import math
 from fractions import Fraction
 
 from quickthorn.event import Money
+from quickthorn.features.tiles import Tiled
 from quickthorn.features.velocity import Aggregate
+from quickthorn.reference.event import Row
 from quickthorn.reference.features import Moment, value_of
 
 
 @value_of.register
 def aggregated(expression: Aggregate, moment: Moment) -> float:
     """A count, or the sum or mean of what is not missing: 0 for an empty sum, missing for an empty mean."""
-    window, field = moment.window(expression), expression.field
+    return over_rows(expression, moment.window(expression))
+
+
+@value_of.register
+def tiled(expression: Tiled, moment: Moment) -> float:
+    """The same over every event of a tile that the window reaches into."""
+    oldest = (moment.now_us - expression.over_us + 1) // expression.tile_us
+    rows = moment.lifetime(expression)
+    return over_rows(expression, [row for row in rows if row[moment.time] // expression.tile_us >= oldest])
+
+
+def over_rows(expression: Aggregate | Tiled, window: list[Row]) -> float:
+    """The aggregate of these rows."""
+    field = expression.field
     if field is None:
         return float(len(window))
     found = [row[field.name] for row in window if row[field.name] is not None]
