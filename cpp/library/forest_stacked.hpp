@@ -14,6 +14,7 @@ namespace quickthorn {
 namespace [[gnu::visibility("hidden")]] treelets {
 
 inline constexpr std::uint32_t most_top_levels = 5;
+inline constexpr std::uint32_t most_head_levels = 4;
 
 // A place in the tops of 64 trees; a level has one after the other from left to right.
 struct TopPlace {
@@ -27,7 +28,7 @@ struct StackedGroup {
     std::uint32_t head_levels;  // treelet levels between the top and the lines
     Tiles tiles;
     std::uint64_t tops;  // level by level, for each 64 trees
-    std::uint64_t heads[most_levels];
+    std::uint64_t heads[most_head_levels];
     std::uint64_t lines;
     std::uint64_t values;  // float64 leaves by exit number; unused for float32
     std::uint64_t ids;     // leaf ids by exit number

@@ -68,9 +68,9 @@ int main(int, char** arguments) {
 
 
 def treelets_of(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
-    treelets = cut(ensemble, vectors)
+    treelets = cut(ensemble)
     assert treelets is not None
-    return emit_treelets(ensemble, treelets, vectors)
+    return emit_treelets(ensemble, treelets)
 
 
 @pytest.fixture(scope="module")

@@ -26,9 +26,9 @@ LEVELS = [level for level in ("x86-64-v2", "x86-64-v3", "x86-64-v4") if _native.
 
 
 def treelets_of(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
-    treelets = cut(ensemble, vectors)
+    treelets = cut(ensemble)
     assert treelets is not None
-    return emit_treelets(ensemble, treelets, vectors)
+    return emit_treelets(ensemble, treelets)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_trees_divided_into_groups(xgboost: Any, holds: Callable[..., None]) -> 
     parameters = {"max_depth": 5, "nthread": 2, "min_child_weight": 0}
     begun = xgboost.train(parameters, xgboost.DMatrix(first, label), 40)
     model = load_model(xgboost.train(parameters, xgboost.DMatrix(second, label), 40, xgb_model=begun))
-    treelets = cut(model.ensemble, "portable")
+    treelets = cut(model.ensemble)
     assert treelets is not None
     counts = [group.tree_count for group in treelets.groups]
     assert (len(counts), sum(counts)) == (2, 80)
@@ -209,7 +209,7 @@ def test_what_treelets_do_not_serve_is_walked(xgboost: Any) -> None:
 def test_too_many_entries_for_the_trees_there_are_are_walked(xgboost: Any) -> None:
     matrix, label = training_rows(2_000, MOST_ENTRIES + 100)
     parameters = {"max_depth": 7, "colsample_bynode": 0.1, "nthread": 2}
-    assert cut(load_model(xgboost.train(parameters, xgboost.DMatrix(matrix, label), 6)).ensemble, "portable") is None
+    assert cut(load_model(xgboost.train(parameters, xgboost.DMatrix(matrix, label), 6)).ensemble) is None
 
 
 @pytest.mark.parametrize("vectors", get_args(Vectors))

@@ -19,6 +19,7 @@ _TREES_AT_ONCE = 64
 _TREES_PER_PASS = 8
 _MOST_TOP_LEVELS = 5
 _TREELET_LEVELS = 3
+MOST_HEAD_LEVELS = 4
 
 TOP_PLACE = np.dtype([("slot", "u1", 64), ("code", "u1", 64)])
 HEAD = np.dtype([("slot", "u1", 8), ("code", "u1", 8)])

@@ -1,4 +1,4 @@
-"""Native source for a forest that was cut into treelets: a few lines of C++ over `forest_treelets.hpp`, and tables."""
+"""Native source of a forest, in the form that serves it best; for treelets, a few lines of C++ and their tables."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from quickthorn.forest.oblivious_emission import emit_oblivious
 from quickthorn.forest.ranking import narrowed, narrowed_tiles
 from quickthorn.forest.recoding import recode
 from quickthorn.forest.recoding_emission import emit_recoded
-from quickthorn.forest.stacked import StackedGroup, top_levels
+from quickthorn.forest.stacked import MOST_HEAD_LEVELS, StackedGroup, top_levels
 from quickthorn.forest.sums import C_TYPES, finish_steps, leaf_constant
-from quickthorn.forest.treelets import MOST_LEVELS, Group, Treelets, cut
+from quickthorn.forest.treelets import Treelets, cut
 
 _SOURCE = """\
 #include "forest_exports.hpp"
@@ -67,7 +67,6 @@ QUICKTHORN_EXPORT_FOREST(Evaluator)
 """
 
 _HEADER_AND_TYPE: dict[type, tuple[str, str]] = {
-    Group: ("forest_treelets.hpp", "Forest"),
     StackedGroup: ("forest_stacked.hpp", "StackedForest"),
     GrownGroup: ("forest_grown.hpp", "GrownForest"),
 }
@@ -92,19 +91,19 @@ def _emit_ranked(ensemble: Ensemble, vectors: Vectors) -> ForestSource | None:
     levelled = oblivious(ensemble)
     if levelled is not None:
         return emit_oblivious(ensemble, levelled)
-    if vectors != "avx512":
-        crowns = cut_crowns(ensemble) if crowns_pay(ensemble) else None
-        return None if crowns is None else emit_crowns(ensemble, crowns)
-    treelets = cut(ensemble, vectors)
-    return None if treelets is None else emit_treelets(ensemble, treelets, vectors)
+    treelets = cut(ensemble) if vectors == "avx512" else None
+    if treelets is not None:
+        return emit_treelets(ensemble, treelets)
+    crowns = cut_crowns(ensemble) if crowns_pay(ensemble) else None
+    return None if crowns is None else emit_crowns(ensemble, crowns)
 
 
-def emit_treelets(ensemble: Ensemble, treelets: Treelets, vectors: Vectors) -> ForestSource:
+def emit_treelets(ensemble: Ensemble, treelets: Treelets) -> ForestSource:
     """The native source of a forest that was cut into treelets."""
     # The thresholds come first: entries point at them by number.
     tables = bytearray()
     thresholds = [append_table(tables, treelets.thresholds), 0]
-    narrow = ensemble.operator if vectors == "avx512" and ensemble.precision == "float64" else None
+    narrow = ensemble.operator if ensemble.precision == "float64" else None
     if narrow is not None:
         thresholds[1] = append_table(tables, narrowed(treelets.thresholds, narrow))
     groups = ",\n".join(_group(tables, group, narrow) for group in treelets.groups)
@@ -135,7 +134,7 @@ def _parameters(ensemble: Ensemble, treelets: Treelets) -> Iterator[str]:
         yield str(top_levels(treelets.depth))
 
 
-def _group(tables: bytearray, group: Group | StackedGroup | GrownGroup, narrow: str | None) -> str:
+def _group(tables: bytearray, group: StackedGroup | GrownGroup, narrow: str | None) -> str:
     """One group's tables, and the C++ initialiser that points at them."""
     wide = append_table(tables, group.tiles)
     rounded = 0 if narrow is None else append_table(tables, narrowed_tiles(group.tiles, narrow))
@@ -146,14 +145,11 @@ def _group(tables: bytearray, group: Group | StackedGroup | GrownGroup, narrow: 
         ends = [append_table(tables, part) + part.nbytes for part in (group.values, group.ids.astype("<i4"))]
         offsets = ", ".join(map(str, begins + ends))
         return f"    {{{group.tree_count}, {tiles}, {offsets}}}"
-    tops = [append_table(tables, group.tops)] if isinstance(group, StackedGroup) else []
+    tops = append_table(tables, group.tops)
     heads = [append_table(tables, level) for level in group.heads]
     lines = append_table(tables, group.lines)
     # float32 leaves lie in the lines themselves.
     values = append_table(tables, group.values) if group.values.dtype != np.float32 else 0
     ids = append_table(tables, group.ids.astype("<i4"))
-    head_offsets = ", ".join(str(offset) for offset in heads + [0] * (MOST_LEVELS - len(heads)))
-    rest = f"{{{head_offsets}}}, {lines}, {values}, {ids}}}"
-    if isinstance(group, StackedGroup):
-        return f"    {{{group.tree_count}, {len(heads)}, {tiles}, {tops[0]}, {rest}"
-    return f"    {{{group.tree_count}, {tiles}, {group.levels}, {group.root_shift}, {rest}"
+    head_offsets = ", ".join(str(offset) for offset in heads + [0] * (MOST_HEAD_LEVELS - len(heads)))
+    return f"    {{{group.tree_count}, {len(heads)}, {tiles}, {tops}, {{{head_offsets}}}, {lines}, {values}, {ids}}}"
