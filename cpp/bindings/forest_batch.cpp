@@ -78,12 +78,13 @@ PyObject* over_array(const ForestBody& body, PyObject* object, PyObject* out) {
     return values.release();
 }
 
-// Arrow columns are gathered into rows, a block at a time that stays in the caches.
+// Arrow columns are gathered a block of rows at a time, which stays in the caches.
 template <bool with_link>
 PyObject* over_arrow(const ForestBody& body, PyObject* object, const char* protocol, PyObject* out) {
     constexpr std::size_t block_rows = 256;
+    // Columns a power of two apart would fall into the same few sets of the cache.
+    constexpr std::size_t stride = block_rows + 8;
     const auto features = static_cast<std::size_t>(body.feature_count);
-    const auto stride = static_cast<std::ptrdiff_t>(body.feature_count);
     const std::size_t outputs = body.forest.output_count();
     ArrowStream stream(object, protocol);
     ArrowRows reader({features, body.names, body.codes, body.unknown}, stream.schema());
@@ -91,14 +92,14 @@ PyObject* over_arrow(const ForestBody& body, PyObject* object, const char* proto
     std::size_t rows = 0;
     {
         const py::gil_scoped_release unlocked;
-        std::vector<double> block(block_rows * features);
+        std::vector<double> block(stride * features);
         while (const ArrowArray* batch = stream.next()) {
             reader.open(*batch);
             values.resize((rows + reader.length()) * outputs);
             for (std::size_t first = 0; first < reader.length(); first += block_rows) {
                 const std::size_t count = std::min(block_rows, reader.length() - first);
-                reader.read(first, count, block.data());
-                body.forest.margins(Rows<double>{block.data(), stride, 1, count}, values.data() + rows * outputs);
+                reader.read(first, count, stride, block.data());
+                body.forest.margins(Rows<double>{block.data(), 1, stride, count}, values.data() + rows * outputs);
                 rows += count;
             }
         }

@@ -22,9 +22,9 @@ std::string shown(double number) {
 
 // A column of plain numbers, by far the most usual, without a decision per value.
 template <class Value>
-void copy(const ArrowColumn& column, std::int64_t first, std::size_t count, std::size_t step, double* values) {
+void copy(const ArrowColumn& column, std::int64_t first, std::size_t count, double* values) {
     const Value* source = static_cast<const Value*>(column.array->buffers[1]) + column.offset + first;
-    for (std::size_t row = 0; row < count; ++row) values[row * step] = static_cast<double>(source[row]);
+    for (std::size_t row = 0; row < count; ++row) values[row] = static_cast<double>(source[row]);
 }
 
 }  // namespace
@@ -112,10 +112,10 @@ void ArrowRows::open(const ArrowArray& batch) {
     }
 }
 
-void ArrowRows::read(std::size_t first, std::size_t count, double* rows) const {
+void ArrowRows::read(std::size_t first, std::size_t count, std::size_t stride, double* values) const {
     const std::int64_t begin = batch_offset_ + static_cast<std::int64_t>(first);
     for (std::size_t feature = 0; feature < columns_.size(); ++feature) {
-        read_column(feature, begin, count, rows + feature);
+        read_column(feature, begin, count, values + feature * stride);
     }
 }
 
@@ -125,21 +125,20 @@ std::string ArrowRows::name_of(std::size_t feature) const {
 
 void ArrowRows::read_column(std::size_t feature, std::int64_t first, std::size_t count, double* values) const {
     const ArrowColumn& column = columns_[feature];
-    const std::size_t step = layout_.feature_count;
     const bool plain = layout_.codes.empty() || layout_.codes[feature].empty();
     const bool whole =
         column.type != ArrowType::null && (column.array->null_count == 0 || column.array->buffers[0] == nullptr);
     if (plain && whole && column.dictionary.empty()) {
         switch (column.type) {
-            case ArrowType::float64: return copy<double>(column, first, count, step, values);
-            case ArrowType::float32: return copy<float>(column, first, count, step, values);
-            case ArrowType::int64: return copy<std::int64_t>(column, first, count, step, values);
-            case ArrowType::int32: return copy<std::int32_t>(column, first, count, step, values);
+            case ArrowType::float64: return copy<double>(column, first, count, values);
+            case ArrowType::float32: return copy<float>(column, first, count, values);
+            case ArrowType::int64: return copy<std::int64_t>(column, first, count, values);
+            case ArrowType::int32: return copy<std::int32_t>(column, first, count, values);
             default: break;
         }
     }
     for (std::size_t row = 0; row < count; ++row) {
-        values[row * step] = value_of(feature, column, first + static_cast<std::int64_t>(row));
+        values[row] = value_of(feature, column, first + static_cast<std::int64_t>(row));
     }
 }
 

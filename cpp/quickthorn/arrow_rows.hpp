@@ -31,9 +31,9 @@ public:
 
     std::size_t length() const { return length_; }
 
-    // Fills `count` rows of feature_count values, from row `first` on; throws ArrowError for an unknown category that
-    // is refused.
-    void read(std::size_t first, std::size_t count, double* rows) const;
+    // Reads `count` rows from row `first` on: feature f of row r becomes values[f * stride + r]. Throws ArrowError for
+    // an unknown category that is refused.
+    void read(std::size_t first, std::size_t count, std::size_t stride, double* values) const;
 
 private:
     std::string name_of(std::size_t feature) const;

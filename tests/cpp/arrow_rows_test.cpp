@@ -71,7 +71,7 @@ std::string refusal(const RowLayout& layout, HandMadeBatch& made) {
         ArrowRows rows(layout, made.schema);
         rows.open(made.batch);
         std::vector<double> values(6);
-        rows.read(0, 3, values.data());
+        rows.read(0, 3, 3, values.data());
     } catch (const ArrowError& error) {
         return error.what();
     }
@@ -85,15 +85,15 @@ void columns_are_found_by_name_and_categories_coded() {
     rows.open(made.batch);
     CHECK(rows.length() == 3);
     std::vector<double> values(6);
-    rows.read(0, 3, values.data());
+    rows.read(0, 3, 3, values.data());
     // zinc, red, blue; the second number is null
-    CHECK(std::isnan(values[0]) && values[2] == 1 && values[4] == 0);
-    CHECK(values[1] == 1.5 && std::isnan(values[3]) && values[5] == 3.5);
-    rows.read(1, 2, values.data());
-    CHECK(values[0] == 1 && values[2] == 0);
+    CHECK(std::isnan(values[0]) && values[1] == 1 && values[2] == 0);
+    CHECK(values[3] == 1.5 && std::isnan(values[4]) && values[5] == 3.5);
+    rows.read(1, 2, 3, values.data());
+    CHECK(values[0] == 1 && values[1] == 0);
     made.valid[0] = 0b0111;
-    rows.read(0, 3, values.data());
-    CHECK(values[3] == 2.5 && std::isnan(values[5]));
+    rows.read(0, 3, 3, values.data());
+    CHECK(values[4] == 2.5 && std::isnan(values[5]));
 }
 
 void what_does_not_fit_is_refused() {
