@@ -122,7 +122,7 @@ bool processor_supports(const std::string& target) {
     }
     return false;
 #elif defined(__aarch64__)
-    return target == "aarch64";
+    return target == "armv8-a";
 #else
     return false;
 #endif

@@ -23,6 +23,7 @@ from quickthorn.native import _native
 
 from .test_forest_treelets import random_forest, training_rows
 
+PORTABLE_AND_AVX2: tuple[Vectors, ...] = ("portable", "avx2")
 LEVELS = [level for level in ("x86-64-v2", "x86-64-v3") if _native.processor_supports(level)]
 
 
@@ -178,14 +179,13 @@ def shaped_forest(random: np.random.Generator, trees: int, features: int, depth:
 
 def test_forests_that_ranking_does_not_serve_or_pay_for_are_walked(xgboost: Any) -> None:
     matrix, label = training_rows(400, 3)
-    matrix[:, 2] = np.random.default_rng(0).integers(0, 5, 400)
-    data = xgboost.DMatrix(matrix, label, feature_types=["q", "q", "c"], enable_categorical=True)
-    categorical = load_model(xgboost.train({"max_depth": 4, "nthread": 1}, data, 5)).ensemble
-    assert categorical.categorical.any()
+    parameters = {"objective": "multi:softprob", "num_class": 2, "nthread": 1}
+    several = load_model(xgboost.train(parameters, xgboost.DMatrix(matrix, label), 5)).ensemble
+    assert cut_crowns(several) is None
     one_tree = shaped_forest(np.random.default_rng(0), 1, 50, 6, 50)
     assert not crowns_pay(one_tree)
     few = load_model(xgboost.train({"nthread": 1}, xgboost.DMatrix(matrix, label), 5)).ensemble
-    for vectors in ("portable", "avx2"):
-        assert "forest_walk.hpp" in emit_fastest(categorical, vectors).cpp
+    for vectors in PORTABLE_AND_AVX2:
+        assert "forest_walk.hpp" in emit_fastest(several, vectors).cpp
         assert "forest_walk.hpp" in emit_fastest(one_tree, vectors).cpp
         assert "forest_crowns.hpp" in emit_fastest(few, vectors).cpp

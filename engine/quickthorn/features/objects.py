@@ -16,7 +16,13 @@ import llvmlite.binding as llvm
 
 from quickthorn.errors import FeatureError
 
-TARGETS = ("host", "x86-64-v2", "x86-64-v3", "x86-64-v4")
+# LLVM's names of the CPU levels, and the machine that each belongs to.
+_CPUS = {
+    "x86-64-v2": ("x86-64-v2", "x86_64"),
+    "x86-64-v3": ("x86-64-v3", "x86_64"),
+    "x86-64-v4": ("x86-64-v4", "x86_64"),
+    "armv8-a": ("generic", "aarch64"),
+}
 # Globals that tie code to the compiling process: addresses of what Numba could not copy, and Python environments.
 PROCESS_PREFIXES = ("numba.dynamic.globals", "_ZN08NumbaEnv")
 _DOUBLE_MATH = frozenset(
@@ -47,15 +53,16 @@ class Export:
 
 
 def target_machine(target: str) -> Any:
-    """LLVM's description of the CPU: "host" or an x86-64 level; FeatureError for any other name."""
+    """LLVM's description of the CPU: "host" or a CPU level of this machine; FeatureError for any other name."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     triple = llvm.get_process_triple()
-    if target not in TARGETS or (target != "host" and not triple.startswith("x86_64")):
-        raise FeatureError(f"target CPU: expected one of {', '.join(TARGETS)} on x86-64, found {target!r} for {triple}")
     host = target == "host"
+    known = {level: cpu for level, (cpu, machine) in _CPUS.items() if triple.startswith(machine)}
+    if not host and target not in known:
+        raise FeatureError(f"target CPU: expected one of {', '.join(['host', *known])}, found {target!r} for {triple}")
     return llvm.Target.from_triple(triple).create_target_machine(
-        cpu=llvm.get_host_cpu_name() if host else target,
+        cpu=llvm.get_host_cpu_name() if host else known[target],
         features=llvm.get_host_cpu_features().flatten() if host else "",
         opt=3,
         reloc="pic",
