@@ -198,10 +198,13 @@ public:
         each_chunk(group, row, [&](std::uint32_t first, auto trees, const std::uint8_t* numbers) {
             const Leaf* of_tree = values + (std::size_t{first} << group.level_count);
             // Each addition waits for the one before; meanwhile the processor looks ahead for leaves.
+            // The sum is kept in a variable of this function, because the compiler may keep the other in memory.
+            Leaf so_far = sum;
             for (std::uint32_t i = 0; i < trees; ++i) {
-                sum += of_tree[numbers[i]];
+                so_far += of_tree[numbers[i]];
                 of_tree += std::size_t{1} << group.level_count;
             }
+            sum = so_far;
         });
         return sum;
     }
