@@ -497,3 +497,16 @@ def test_a_users_record_goes_through_events_in_order() -> None:
         engine.observe(pay(number, second, amount=amount))
     assert value(engine, pay(4, 5, amount="6.00")) == 4.0
     assert value(engine, pay(4, 1, amount="6.00")) == 2.0
+
+
+def test_an_idle_key_is_forgotten_exactly_when_it_has_been_idle_for_so_long() -> None:
+    declared = qt.FeatureSet(Payment, expire_after="10s")
+    declared["age"] = qt.age(by=Payment.customer)
+    declared["n"] = count_over("10s")
+    engine = ReferenceEngine(declared)
+    for number, second in enumerate((0, 9)):
+        engine.observe(pay(number, second))
+    assert engine.features(pay(5, 18.999999)) == {"age": 18.999999, "n": 1.0}
+    assert math.isnan(engine.features(pay(5, 19))["age"])
+    engine.observe(pay(5, 19))
+    assert engine.features(pay(6, 20)) == {"age": 1.0, "n": 1.0}

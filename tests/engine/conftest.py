@@ -171,6 +171,19 @@ class Burst:
         return self.events + amount + (self.rise if at - self.last_us <= 2_000_000 else 0)
 
 
+def forgetful() -> qt.FeatureSet:
+    """Entities that are forgotten after twelve seconds."""
+    features = qt.FeatureSet(Payment, lateness="5s", expire_after="12s", row_limit=1_000, remembered_ids=1_000)
+    for what, by in (("customer", Payment.customer), ("terminal", Payment.terminal)):
+        features[f"{what}_count"] = qt.count(by=by, over="12s")
+        features[f"{what}_sum"] = qt.sum(Payment.amount, by=by, over="3s", include_current=True)
+        features[f"{what}_age"] = qt.age(by=by)
+        features[f"{what}_since"] = qt.since_last(by=by)
+        features[f"{what}_decayed"] = qt.decayed_count(by=by, half_life="10s")
+        features[f"{what}_last"] = qt.last(Payment.amount, by=by)
+    return features
+
+
 def add_lifetimes(features: qt.FeatureSet) -> None:
     customer, pair = Payment.customer, (Payment.customer, Payment.terminal)
     for what, by in (("customer", customer), ("pair", pair)):
@@ -248,7 +261,7 @@ def deciding() -> qt.FeatureSet:
     return features
 
 
-FEATURES_ONLY = (windows, spreads, lifetimes, brief_lifetimes, tight)
+FEATURES_ONLY = (windows, spreads, lifetimes, brief_lifetimes, forgetful, tight)
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,7 @@ class Manifest(_Record, frozen=True, kw_only=True):
     ``groups``          what entities keep, one entry per entity field or pair that keeps anything
     ``lateness_us``     how much older than its entity's newest an event may be and still be put in its place
     ``remembered_ids``  how many event ids are remembered to recognise retries
+    ``expire_after_us`` how long after its newest event an entity is forgotten; 0 for never
     ``row_limit``       most events kept per entity
     ``forest``          None in a bundle that only computes features; then ``policy`` and ``golden`` are None too
     ``policy``          None in a bundle that gives scores without outcomes
@@ -182,6 +183,7 @@ class Manifest(_Record, frozen=True, kw_only=True):
     features: Annotated[tuple[_Text, ...], Meta(min_length=1)]
     groups: tuple[GroupSummary, ...]
     lateness_us: _Count
+    expire_after_us: _Count
     remembered_ids: _Count
     row_limit: _Positive
     forest: ForestSummary | None

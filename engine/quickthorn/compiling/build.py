@@ -167,6 +167,7 @@ def _assemble(
             for group in planned.groups
         ),
         lateness_us=features.lateness_us,
+        expire_after_us=features.expire_after_us,
         remembered_ids=features.remembered_ids,
         row_limit=features.row_limit,
         forest=_forest_summary(forest.model) if forest else None,
