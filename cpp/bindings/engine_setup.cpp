@@ -41,6 +41,7 @@ EngineLimits limits_from(const py::dict& given) {
     limits.history.max_keys = given["max_keys"].cast<std::uint32_t>();
     limits.history.row_limit = given["row_limit"].cast<std::uint32_t>();
     limits.history.lateness_us = given["lateness_us"].cast<std::int64_t>();
+    limits.history.expire_after_us = given["expire_after_us"].cast<std::int64_t>();
     limits.remembered_ids = given["remembered_ids"].cast<std::uint32_t>();
     limits.history_bytes = given["history_bytes"].cast<std::size_t>();
     return limits;

@@ -25,8 +25,6 @@ std::size_t region_bytes(const quickthorn_library& library, const EngineLimits& 
     return bytes;
 }
 
-EventView view_of(const EventRow& event) { return {event.time_us(), event.slots(), event.hashes()}; }
-
 Status worse(Status one, Status other) { return std::max(one, other); }
 
 }  // namespace
@@ -113,7 +111,9 @@ void Engine::count_invalid() {
 
 Counters Engine::counters() const {
     const Turn turn(*this);
-    return counters_;
+    Counters counters = counters_;
+    for (const EntityHistory& history : histories_) counters.reclaimed_keys += history.reclaimed();
+    return counters;
 }
 
 std::size_t Engine::history_bytes_used() const {
@@ -150,10 +150,11 @@ void Engine::prefetch(const EventRow& event) {
 
 Engine::Meeting Engine::meet(const EventRow& event) {
     prefetch(event);
+    const EventView view = view_of(event);
     Meeting meeting;
     for (std::size_t i = 0; i < histories_.size(); ++i) {
         Key& key = keys_[i];
-        key.entity = key.present ? histories_[i].find(key.hash) : nullptr;
+        key.entity = key.present ? histories_[i].find(key.hash, view) : nullptr;
         if (key.entity != nullptr && event.time_us() < key.entity->newest_us) meeting.status = Status::late;
     }
     meeting.duplicate = seen_ids_.contains(event.id());
@@ -201,6 +202,7 @@ Status Engine::update(const EventRow& event, const Meeting& meeting) {
         count(stored);
         if (stored == Stored::over_limit || stored == Stored::out_of_space) status = worse(status, Status::capped);
     }
+    clock_us_ = std::max(clock_us_, event.time_us());
     return status;
 }
 

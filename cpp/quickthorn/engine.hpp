@@ -42,6 +42,7 @@ struct Counters {
     std::uint64_t late_left_out = 0;   // rows older than the lateness allows, per entity
     std::uint64_t over_row_limit = 0;  // rows that cost an older one its place, per entity
     std::uint64_t out_of_space = 0;    // rows left out for want of keys or row space
+    std::uint64_t reclaimed_keys = 0;  // entities that expired and whose memory is free again
 };
 
 // One bundle at work. Allocates at construction and never again. Any thread may call; calls run one at a time, and a
@@ -93,6 +94,9 @@ private:
         KeyRecord* entity = nullptr;  // null when never seen
     };
 
+    EventView view_of(const EventRow& event) const {
+        return {event.time_us(), event.slots(), event.hashes(), clock_us_};
+    }
     void prefetch(const EventRow& event);
     Meeting meet(const EventRow& event);
     Meeting read_features(const EventRow& event);
@@ -108,9 +112,10 @@ private:
     SeenIds seen_ids_;
     RowSpace row_space_;
     std::vector<EntityHistory> histories_;
-    std::vector<Key> keys_;       // of the event at hand, per group
-    std::vector<double> values_;  // what the groups keep, read
-    std::vector<double> vector_;  // the feature vector
+    std::vector<Key> keys_;                           // of the event at hand, per group
+    std::vector<double> values_;                      // what the groups keep, read
+    std::vector<double> vector_;                      // the feature vector
+    std::int64_t clock_us_ = std::int64_t{-1} << 62;  // the largest time of an event that was let in
     Counters counters_;
     mutable std::mutex turn_;
     mutable std::atomic<int> waiting_{0};

@@ -36,9 +36,8 @@ void EntityHistory::read(KeyRecord* entity, const EventView& event, bool with_cu
 Stored EntityHistory::store(const Hash128& hash, KeyRecord* entity, const EventView& event) {
     const std::int64_t event_us = event.at_us;
     if (entity == nullptr) {
-        entity = table_.insert(hash);
+        entity = add(hash, event);
         if (entity == nullptr) return Stored::out_of_space;
-        entity->newest_us = before_all_time;
     }
     if (too_late(entity, event_us)) return Stored::too_late;
 
@@ -60,8 +59,39 @@ Stored EntityHistory::store(const Hash128& hash, KeyRecord* entity, const EventV
         group_.fold(entity->state(), store_.rows(entity->rows), mask(*entity), entity->last,
                     entity->newest_us - limits_.lateness_us);
     }
+    if (limits_.expire_after_us != 0) {
+        reclaim(records_per_event, std::max(event.clock_us, event_us) - limits_.lateness_us);
+    }
     if (over_limit) return Stored::over_limit;
     return in_order ? Stored::in_order : Stored::in_place;
+}
+
+KeyRecord* EntityHistory::add(const Hash128& hash, const EventView& event) {
+    if (limits_.expire_after_us != 0) {
+        // What find() did not show may still be there, expired.
+        if (KeyRecord* stale = table_.find(hash); stale != nullptr) forget(*stale);
+    }
+    KeyRecord* added = table_.insert(hash);
+    if (added == nullptr && limits_.expire_after_us != 0) {
+        reclaim(records_when_full, std::max(event.clock_us, event.at_us) - limits_.lateness_us);
+        added = table_.insert(hash);
+    }
+    if (added != nullptr) added->newest_us = before_all_time;
+    return added;
+}
+
+void EntityHistory::forget(KeyRecord& entity) {
+    if (entity.capacity != 0) store_.give_back(entity.rows, static_cast<unsigned>(std::countr_zero(entity.capacity)));
+    table_.erase(&entity);
+    ++reclaimed_;
+}
+
+void EntityHistory::reclaim(std::uint32_t records, std::int64_t at_us) {
+    for (std::uint32_t looked_at = 0; looked_at < std::min(records, table_.records()); ++looked_at) {
+        hand_ = hand_ % table_.records() + 1;
+        KeyRecord& candidate = *table_.record(hand_);
+        if (expired(candidate, at_us)) forget(candidate);
+    }
 }
 
 void EntityHistory::shed(KeyRecord& entity, std::int64_t newest_us) {

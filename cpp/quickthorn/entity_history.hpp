@@ -1,6 +1,7 @@
 // What one group keeps: for every entity a ring of past rows in event-time order, and the state that reads make of it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "quickthorn/key_table.hpp"
@@ -13,6 +14,7 @@ struct HistoryLimits {
     std::uint32_t max_keys = 1u << 24;  // entities kept per group
     std::uint32_t row_limit = 65'536;   // rows kept per entity
     std::int64_t lateness_us = 0;       // how far behind an entity's newest row a row may still be put in place
+    std::int64_t expire_after_us = 0;   // how long after its newest row an entity is forgotten; 0 for never
 };
 
 // An event as the library's functions take it.
@@ -20,6 +22,7 @@ struct EventView {
     std::int64_t at_us;
     const quickthorn_slot* slots;
     const Hash128* hashes;  // of identifiers, one place per field
+    std::int64_t clock_us;  // the largest time of an event before this one
 };
 
 enum class Stored : std::uint8_t {
@@ -45,7 +48,13 @@ public:
     std::uint32_t keys() const { return table_.keys(); }
 
     void prefetch(const Hash128& entity) const { table_.prefetch(entity); }
-    KeyRecord* find(const Hash128& entity) { return table_.find(entity); }
+    // The entity as the event finds it: null for one never seen, or forgotten.
+    KeyRecord* find(const Hash128& entity, const EventView& event) {
+        KeyRecord* known = table_.find(entity);
+        return known != nullptr && expired(*known, judged_us(event)) ? nullptr : known;
+    }
+    // Entities that were forgotten and whose memory is free again.
+    std::uint64_t reclaimed() const { return reclaimed_; }
 
     bool too_late(const KeyRecord* entity, std::int64_t event_us) const {
         return entity != nullptr && event_us < entity->newest_us - limits_.lateness_us;
@@ -61,11 +70,25 @@ private:
     // New keys start at minus infinity; lateness must not wrap around below it.
     static constexpr std::int64_t before_all_time = std::int64_t{-1} << 62;
     static constexpr unsigned first_log2_rows = 2;
+    static constexpr std::uint32_t records_per_event = 2;  // looked at for being expired
+    static constexpr std::uint32_t records_when_full = 64;
 
     std::int64_t mask(const KeyRecord& entity) const { return static_cast<std::int64_t>(entity.capacity) - 1; }
     std::byte* row(KeyRecord& entity, std::int64_t position);
     std::int64_t row_time_us(KeyRecord& entity, std::int64_t position);
 
+    // Expiry is a matter of event time alone: of the event's own, or of how far the stream has come where the event is
+    // later than late. So it does not matter when memory is looked through.
+    std::int64_t judged_us(const EventView& event) const {
+        return std::max(event.at_us, event.clock_us - limits_.lateness_us);
+    }
+    bool expired(const KeyRecord& entity, std::int64_t at_us) const {
+        return limits_.expire_after_us != 0 && entity.newest_us != KeyTable::no_time &&
+               at_us - entity.newest_us >= limits_.expire_after_us;
+    }
+    KeyRecord* add(const Hash128& hash, const EventView& event);
+    void forget(KeyRecord& entity);
+    void reclaim(std::uint32_t records, std::int64_t at_us);
     void shed(KeyRecord& entity, std::int64_t newest_us);
     void drop_oldest(KeyRecord& entity);
     bool grow(KeyRecord& entity);
@@ -77,6 +100,8 @@ private:
     RowStore store_;
     KeyRecord* nobody_;  // an empty record: what a never-seen entity reads from
     std::byte* scratch_;
+    std::uint32_t hand_ = 0;  // the record that was looked at last for being expired
+    std::uint64_t reclaimed_ = 0;
 };
 
 }  // namespace quickthorn

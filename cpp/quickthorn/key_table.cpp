@@ -1,6 +1,7 @@
 #include "quickthorn/key_table.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 namespace quickthorn {
@@ -35,14 +36,30 @@ KeyRecord* KeyTable::find(const Hash128& hash) {
 KeyRecord* KeyTable::insert(const Hash128& hash) {
     if (keys_ == max_keys_) return nullptr;
     if (keys_ >= buckets_) split_one_bucket();
-    const std::uint32_t number = ++keys_;
+    ++keys_;
+    const std::uint32_t number = erased_ != 0 ? erased_ : ++records_used_;
     KeyRecord* added = record(number);
+    if (number == erased_) {
+        erased_ = added->next;
+        std::memset(static_cast<void*>(added), 0, stride_);
+    }
     std::uint32_t& head = heads_[bucket(hash)];
     added->hash = hash;
     added->newest_us = std::numeric_limits<std::int64_t>::min();
     added->next = head;
     head = number;
     return added;
+}
+
+void KeyTable::erase(KeyRecord* known) {
+    std::uint32_t* link = &heads_[bucket(known->hash)];
+    while (record(*link) != known) link = &record(*link)->next;
+    const std::uint32_t number = *link;
+    *link = known->next;
+    known->next = erased_;
+    known->newest_us = no_time;
+    erased_ = number;
+    --keys_;
 }
 
 void KeyTable::split_one_bucket() {

@@ -38,6 +38,14 @@ public:
     // Adds a key that find() did not return. Null when max_keys are kept already.
     KeyRecord* insert(const Hash128& hash);
 
+    // Forgets a key; its record is the next one that insert() gives out, zeroed.
+    void erase(KeyRecord* known);
+
+    // The record of a number from 1 to records(), for going over all of them; erased ones have no_time as newest.
+    KeyRecord* record(std::uint32_t number) { return reinterpret_cast<KeyRecord*>(records_ + (number - 1) * stride_); }
+    std::uint32_t records() const { return records_used_; }
+    static constexpr std::int64_t no_time = INT64_MAX;
+
     std::uint32_t keys() const { return keys_; }
 
 private:
@@ -51,8 +59,6 @@ private:
         return wide < buckets_ ? wide : low & (level_ - 1);
     }
 
-    KeyRecord* record(std::uint32_t number) { return reinterpret_cast<KeyRecord*>(records_ + (number - 1) * stride_); }
-
     void split_one_bucket();
 
     std::uint32_t* heads_;
@@ -60,6 +66,8 @@ private:
     std::size_t stride_;
     std::uint32_t max_keys_;
     std::uint32_t keys_ = 0;
+    std::uint32_t records_used_ = 0;
+    std::uint32_t erased_ = 0;  // number of the last erased record, which leads to the others; 0 where there is none
     std::uint32_t buckets_ = first_buckets;
     std::uint32_t level_ = first_buckets;  // buckets at the start of this round of splits, a power of two
 };

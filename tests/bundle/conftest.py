@@ -43,6 +43,7 @@ _DOCUMENT: Document = {
     "groups": [{"entities": ["customer"], "columns": ["amount"], "values": 1, "horizon_us": 86_400_000_000}],
     "tables": [],
     "lateness_us": 0,
+    "expire_after_us": 0,
     "remembered_ids": 1024,
     "row_limit": 4096,
     "forest": {
@@ -97,6 +98,7 @@ def manifest() -> Manifest:
         features=("amount", "customer_mean_1d"),
         groups=(GroupSummary(entities=("customer",), columns=("amount",), values=1, horizon_us=86_400_000_000),),
         lateness_us=0,
+        expire_after_us=0,
         remembered_ids=1024,
         row_limit=4096,
         forest=ForestSummary(source="xgboost", source_version="3.2.0", trees=3, leaves=17, link=Link.SIGMOID),

@@ -61,16 +61,16 @@ void keeps_what_a_sorted_vector_keeps(std::uint64_t seed, HistoryLimits limits) 
         const std::size_t who = random() % mirrors.size();
         const Hash128 hash{who, who};
         const quickthorn_slot slots[] = {1, row.at_us, 1, row.amount};
-        KeyRecord* entity = history.find(hash);
+        KeyRecord* entity = history.find(hash, {row.at_us, slots, nullptr, 0});
         CHECK((entity == nullptr) == (mirrors[who].newest_us == INT64_MIN / 2));
         if (!history.too_late(entity, row.at_us)) {
             double found[2];
             double expected[2];
-            history.read(entity, {row.at_us, slots, nullptr}, false, found);
+            history.read(entity, {row.at_us, slots, nullptr, 0}, false, found);
             mirrors[who].read(row.at_us, expected);
             CHECK(found[0] == expected[0] && found[1] == expected[1]);
         }
-        CHECK(history.store(hash, entity, {row.at_us, slots, nullptr}) == mirrors[who].store(limits, row));
+        CHECK(history.store(hash, entity, {row.at_us, slots, nullptr, 0}) == mirrors[who].store(limits, row));
     }
 }
 
@@ -83,22 +83,56 @@ void says_so_when_space_runs_out() {
     EntityHistory history(plain::groups[0], limits, region, space);
     const auto store = [&](std::uint64_t who, std::int64_t at_us) {
         const quickthorn_slot slots[] = {1, at_us, 1, 5};
-        return history.store({who, who}, history.find({who, who}), {at_us, slots, nullptr});
+        return history.store({who, who}, history.find({who, who}, {at_us, slots, nullptr, 0}),
+                             {at_us, slots, nullptr, 0});
     };
     for (std::int64_t at_us = 0; at_us < 4; ++at_us) CHECK(store(1, at_us) == Stored::in_order);
     CHECK(store(2, 0) == Stored::in_order);
     CHECK(store(3, 0) == Stored::out_of_space);  // no third key
     CHECK(store(1, 4) == Stored::in_order);      // grows to eight rows
     for (std::int64_t at_us = 1; at_us < 4; ++at_us) CHECK(store(2, at_us) == Stored::in_order);
-    CHECK(store(2, 4) == Stored::in_order || history.find({2, 2})->last == 4);
+    CHECK(store(2, 4) == Stored::in_order || history.find({2, 2}, {4, nullptr, nullptr, 0})->last == 4);
     for (std::int64_t at_us = 5; at_us < 8; ++at_us) CHECK(store(1, at_us) == Stored::in_order);
     CHECK(store(1, 8) == Stored::out_of_space);  // sixteen rows are not to be had
     // What is kept still reads, and rows that age out make room again.
     double values[2];
     const quickthorn_slot slots[] = {1, 8, 1, 5};
-    history.read(history.find({1, 1}), {8, slots, nullptr}, false, values);
+    history.read(history.find({1, 1}, {8, slots, nullptr, 0}), {8, slots, nullptr, 0}, false, values);
     CHECK(values[0] == 8);
     CHECK(store(1, plain::day_us + 100) == Stored::in_order);
+}
+
+void forgets_idle_keys_and_uses_their_memory_again() {
+    HistoryLimits limits;
+    limits.max_keys = 8;
+    limits.expire_after_us = plain::day_us;
+    Region region(EntityHistory::table_bytes(plain::groups[0], limits) + 65536);
+    (void)region.carve(64);
+    RowSpace space(region, 8 * 64);  // eight rings of four rows
+    EntityHistory history(plain::groups[0], limits, region, space);
+    std::int64_t now_us = 0;
+    // Hundreds of keys, of which never more than eight live, fit where eight do.
+    for (std::uint64_t who = 1; who <= 400; ++who) {
+        now_us += plain::day_us / 7;
+        const quickthorn_slot slots[] = {1, now_us, 1, 5};
+        const EventView event{now_us, slots, nullptr, now_us};
+        CHECK(history.find({who, who}, event) == nullptr);
+        CHECK(history.store({who, who}, nullptr, event) == Stored::in_order);
+        CHECK(history.keys() <= 8);
+    }
+    CHECK(history.reclaimed() >= 392);
+    // Exactly as old as the expiry is forgotten, one microsecond less is not.
+    const quickthorn_slot slots[] = {1, now_us, 1, 5};
+    CHECK(history.find({400, 400}, {now_us + plain::day_us - 1, slots, nullptr, now_us}) != nullptr);
+    CHECK(history.find({400, 400}, {now_us + plain::day_us, slots, nullptr, now_us}) == nullptr);
+    // It starts anew in place, with nothing of what it was.
+    const EventView again{now_us + plain::day_us, slots, nullptr, now_us};
+    CHECK(history.store({400, 400}, nullptr, again) == Stored::in_order);
+    KeyRecord* entity = history.find({400, 400}, again);
+    CHECK(entity != nullptr && entity->first == 0 && entity->last == 1);
+    double values[2];
+    history.read(entity, again, false, values);
+    CHECK(values[0] == 1 && values[1] == 5);
 }
 
 }  // namespace
@@ -114,4 +148,5 @@ int main() {
     limits.row_limit = 1;
     keeps_what_a_sorted_vector_keeps(4, limits);
     says_so_when_space_runs_out();
+    forgets_idle_keys_and_uses_their_memory_again();
 }

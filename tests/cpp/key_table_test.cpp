@@ -31,11 +31,16 @@ void agrees_with_a_map() {
             mirror[key] = 0;
         } else {
             CHECK(found->first == mirrored->second);
+            if (random() % 4 == 0) {
+                table.erase(found);
+                mirror.erase(mirrored);
+                continue;
+            }
         }
         found->first = ++mirror[key];
     }
     CHECK(table.keys() == mirror.size());
-    CHECK(table.keys() == max_keys);
+    CHECK(table.records() >= table.keys());
 }
 
 void records_do_not_touch_each_other() {

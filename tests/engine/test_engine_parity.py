@@ -93,7 +93,9 @@ def histories(draw: st.DrawFn) -> list[tuple[str, dict[str, Any]]]:
     return history
 
 
-@pytest.mark.parametrize("name", ["windows", "spreads", "lifetimes", "brief_lifetimes", "tight", "deciding"])
+@pytest.mark.parametrize(
+    "name", ["windows", "spreads", "lifetimes", "brief_lifetimes", "forgetful", "tight", "deciding"]
+)
 @settings(
     max_examples=60,
     deadline=None,

@@ -11,6 +11,7 @@ import pytest
 import quickthorn as qt
 from quickthorn.errors import FeatureError
 from quickthorn.features.durations import LONGEST_US, duration_us
+from quickthorn.features.plan import plan
 from quickthorn.features.velocity import Aggregate
 
 
@@ -268,3 +269,20 @@ def test_a_tile_divides_its_window_and_knows_no_delay() -> None:
     assert message == "sum(tile=): expected at most 1024 tiles, found 1440"
     message = refusal(lambda: qt.mean(Payment.risk, by=by, over="1d", delay="1d", tile="1h"))
     assert message.startswith("mean(tile=): expected a window without delay, found one of 86400000000")
+
+
+def test_no_window_outlives_the_keys_it_is_kept_by() -> None:
+    assert refusal(lambda: qt.FeatureSet(Payment, expire_after="0s")) == (
+        "FeatureSet(expire_after=): expected more than 0, found '0s'"
+    )
+    for feature in (
+        qt.count(by=Payment.customer, over="1d", delay="1us"),
+        qt.count(by=Payment.customer, over="25h", tile="1h"),
+        qt.distinct(Payment.note, by=Payment.customer, over="2d"),
+    ):
+        features = qt.FeatureSet(Payment, expire_after="1d")
+        features["fits"] = qt.count(by=Payment.customer, over="1d")
+        plan(features)
+        features["long"] = feature
+        message = refusal(lambda features=features: plan(features))  # type: ignore[misc]
+        assert message.startswith("features['long']: expected a window within expire_after, 86400000000 µs, found one")

@@ -193,6 +193,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     ``tables``          the tables of constants that features were compiled with
     ``lateness_us``     how much older than its entity's newest an event may be and still be put in its place
     ``remembered_ids``  how many event ids are remembered to recognise retries
+    ``expire_after_us`` how long after its newest event an entity is forgotten; 0 for never
     ``row_limit``       most events kept per entity
     ``forest``          None in a bundle that only computes features; then ``policy`` and ``golden`` are None too
     ``policy``          None in a bundle that gives scores without outcomes
@@ -210,6 +211,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     groups: tuple[GroupSummary, ...]
     tables: tuple[TableSummary, ...] = ()
     lateness_us: Count
+    expire_after_us: Count
     remembered_ids: Count
     row_limit: Positive
     forest: ForestSummary | None

@@ -162,6 +162,7 @@ def _assemble(
             for table in constant_tables(expressions)
         ),
         lateness_us=features.lateness_us,
+        expire_after_us=features.expire_after_us,
         remembered_ids=features.remembered_ids,
         row_limit=features.row_limit,
         forest=forest_summary(forest.model.ensemble) if forest else None,

@@ -137,6 +137,9 @@ class FeatureSet:
     """Named features over one event class, in the order they are declared: the model's feature vector.
 
     ``lateness``        how much older than an entity's newest event an event may be and still be put in its place
+    ``expire_after``    how long after its newest event an entity is forgotten and its memory used again; never if None.
+                        No window may be longer. An event that comes later than ``lateness`` behind the whole stream
+                        finds what has expired by then forgotten.
     ``row_limit``       most events kept per entity (≤ 1,048,576); beyond it the oldest leave early, counted and visible
     ``remembered_ids``  how many accepted event ids are remembered for recognising retries (≤ 67,108,864)
     """
@@ -146,6 +149,7 @@ class FeatureSet:
         event: type[Event],
         *,
         lateness: str | timedelta = "0s",
+        expire_after: str | timedelta | None = None,
         row_limit: int = 65_536,
         remembered_ids: int = 1_048_576,
     ) -> None:
@@ -159,6 +163,11 @@ class FeatureSet:
                 raise FeatureError(f"FeatureSet({name}=): expected 1 to {most}, found {value!r}")
         self.event = event
         self.lateness_us = duration_us(lateness, "FeatureSet(lateness=)")
+        self.expire_after_us = 0
+        if expire_after is not None:
+            self.expire_after_us = duration_us(expire_after, "FeatureSet(expire_after=)")
+            if self.expire_after_us == 0:
+                raise FeatureError(f"FeatureSet(expire_after=): expected more than 0, found {expire_after!r}")
         self.row_limit = row_limit
         self.remembered_ids = remembered_ids
         self._features: dict[str, Expression] = {}

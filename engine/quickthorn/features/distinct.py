@@ -34,6 +34,10 @@ class Distinct(Lifetime):
     flag: bool
 
     @property
+    def reach_us(self) -> int:
+        return self.over_us
+
+    @property
     def fields(self) -> tuple[Field, ...]:
         return (self.field,)
 

@@ -81,6 +81,11 @@ class Kept:
     include_current: bool
 
     @property
+    def reach_us(self) -> int:
+        """How far back the value looks, where it is over a window."""
+        return 0
+
+    @property
     def fields(self) -> tuple[Field, ...]:
         """Fields of the event that the value is computed from, beside those of ``by`` and ``where``."""
         return ()
@@ -134,6 +139,10 @@ class Windowed(Kept):
 
     over_us: int
     delay_us: int
+
+    @property
+    def reach_us(self) -> int:
+        return self.delay_us + self.over_us
 
     @property
     def parts(self) -> tuple[WindowPart, ...]:

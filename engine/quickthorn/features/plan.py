@@ -135,6 +135,11 @@ def _check(features: FeatureSet, name: str, expression: Expression) -> None:
     if isinstance(expression, Kept):
         for field in (*expression.by, *expression.fields):
             _check_belongs(features, where, field)
+        if 0 < features.expire_after_us < expression.reach_us:
+            raise FeatureError(
+                f"{where}: expected a window within expire_after, {features.expire_after_us} µs, found one that "
+                f"reaches {expression.reach_us} µs back"
+            )
     if isinstance(expression, Field):
         _check_belongs(features, where, expression)
     if isinstance(expression, Application):

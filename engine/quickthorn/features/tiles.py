@@ -29,6 +29,10 @@ class Tiled(Lifetime):
     tile_us: int
 
     @property
+    def reach_us(self) -> int:
+        return self.over_us
+
+    @property
     def fields(self) -> tuple[Field, ...]:
         return () if self.field is None else (self.field,)
 

@@ -109,6 +109,8 @@ class ReferenceEngine:
         # The deque forgets its oldest id when it is full; a retry that is recognised does not make its id younger.
         self.accepted_ids.append(row[self.schema.event_id.name])
         capped = [group.store(row) for group in self.groups]
+        for group in self.groups:
+            group.pass_time(row[self.schema.event_time.name])
         return "capped" if status == "ok" and any(capped) else status
 
     def _features(self, row: Row) -> dict[str, float]:

@@ -105,6 +105,8 @@ class Group:
         self.kept = kept
         self.lateness_us = features.lateness_us
         self.row_limit = features.row_limit
+        self.expire_after_us = features.expire_after_us
+        self.clock_us: int | None = None  # the largest time of an event that was let in
         windows = [expression for expression in kept if isinstance(expression, Windowed)]
         self.horizon_us = max((window.delay_us + window.over_us for window in windows), default=0)
         self.pasts: dict[Key, Past] = {}
@@ -117,7 +119,20 @@ class Group:
     def past(self, row: Row) -> Past:
         """What is known of the event's key."""
         key = self.key(row)
-        return Past() if key is None else self.pasts.get(key, Past())
+        past = Past() if key is None else self.pasts.get(key, Past())
+        return Past() if self.is_expired(past, row[self.time]) else past
+
+    def is_expired(self, past: Past, at_us: int) -> bool:
+        """Whether the key was idle for so long that it is forgotten, as of then or of how far the stream has come."""
+        if not self.expire_after_us or not past.ever:
+            return False
+        judged_us = at_us if self.clock_us is None else max(at_us, self.clock_us - self.lateness_us)
+        newest_us: int = past.ever[-1][self.time]
+        return judged_us - newest_us >= self.expire_after_us
+
+    def pass_time(self, at_us: int) -> None:
+        """The stream has come at least this far."""
+        self.clock_us = at_us if self.clock_us is None else max(self.clock_us, at_us)
 
     def behind_us(self, row: Row) -> int:
         """How much older the event is than the newest one stored for its key; 0 when it is not older."""
@@ -150,7 +165,7 @@ class Group:
         key = self.key(row)
         if key is None or self.leaves_out(row):
             return False
-        past = self.pasts.setdefault(key, Past())
+        past = self.pasts[key] = self.past(row)
         # Rows that no window can reach any more do not count towards the row limit.
         newest_us = row[self.time] + self.behind_us(row)
         unreachable_us = newest_us - self.horizon_us - self.lateness_us

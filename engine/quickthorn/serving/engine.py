@@ -81,6 +81,7 @@ class Engine(_native.Engine):
                     "max_keys": max_keys,
                     "row_limit": manifest.row_limit,
                     "lateness_us": manifest.lateness_us,
+                    "expire_after_us": manifest.expire_after_us,
                     "remembered_ids": manifest.remembered_ids,
                     "history_bytes": max_history_bytes,
                 },
