@@ -34,9 +34,9 @@ def agrees(compile_forest: Callable[..., Any]) -> Callable[..., None]:
     """Batches agree with single rows, and all levels with each other."""
 
     def check(ensemble: Any, rows: Any, counts: tuple[int, ...] = (300,)) -> None:
+        assert "forest_batch.hpp" in emit_fastest(ensemble, "avx512").cpp
         margins = []
         for level in LEVELS:
-            assert "forest_batch.hpp" in emit_fastest(ensemble, target_vectors(level)).cpp
             compiled = compile_forest(ensemble, "-O1", emit=emit_fastest, level=level)
             margins.append([compiled.margins(rows[:count]) for count in counts])
         for other in margins[1:]:

@@ -79,6 +79,9 @@ def with_batches(ensemble: Ensemble, vectors: Vectors, source: ForestSource) -> 
     groups = batch_groups(ensemble, tile_rows)
     if groups is None:
         return source
+    # Without byte permutes, ranking and leaves take so long that single rows win where trees are low or oblivious.
+    if vectors != "avx512" and any((group.trees["kind"] != Kind.ANY).mean() > 0.5 for group in groups):
+        return source
     line_count = max(max(group.line_count for group in groups), 1)
     leaf_size = ensemble.leaf_value.dtype.itemsize
     # Lines and sums of a tile, and what is on the way to becoming lines.
