@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from tests.forest.test_forest_treelets import LEVELS, random_forest, training_rows
 
-from quickthorn.compiling.toolchain import target_vectors
 from quickthorn.forest.batch_tables import MOST_LEAVES, Kind, batch_groups
 from quickthorn.forest.importing import load_model
 from quickthorn.forest.probes import probe_rows

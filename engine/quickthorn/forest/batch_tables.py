@@ -58,7 +58,7 @@ class BatchGroup:
 
     `trees` are of TREE, `nodes` of NODE. `leaves` holds, per tree, `leaf_blocks` times 64 leaves in the order of their
     numbers. A line holds the ranks of one entry, less one where its splits send NaN to the right:
-    ``first_line[entry]`` is the entry's first, and bits 0 and 1 of ``line_kinds[entry]`` say which of the two it has.
+    `levels` is the deepest tree's depth. ``first_line[entry]`` is the entry's first, and bits 0 and 1 of ``line_kinds[entry]`` say which of the two it has.
     """
 
     ranked: RankedSplits
@@ -66,6 +66,7 @@ class BatchGroup:
     nodes: npt.NDArray[Any]
     leaves: npt.NDArray[Any]
     line_kinds: npt.NDArray[np.uint8]
+    levels: int
 
     @property
     def line_count(self) -> int:
@@ -183,7 +184,13 @@ def _group(ensemble: Ensemble, shape: _Shape, ranked: RankedSplits, trees: range
     exit_ends = np.searchsorted(exits[0], np.arange(trees.start, trees.stop + 1))
     for i, tree in enumerate(trees):
         builder.add(tree, splits[split_ends[i] : split_ends[i + 1]], exits[:, exit_ends[i] : exit_ends[i + 1]])
-    return BatchGroup(ranked, np.array(builder.trees, TREE), *builder.tables(), line_kinds)
+    return BatchGroup(
+        ranked,
+        np.array(builder.trees, TREE),
+        *builder.tables(),
+        line_kinds,
+        int(shape.levels[trees.start : trees.stop].max()),
+    )
 
 
 class _Builder:
