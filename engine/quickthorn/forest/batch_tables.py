@@ -58,7 +58,7 @@ class BatchGroup:
 
     `trees` are of TREE, `nodes` of NODE. `leaves` holds, per tree, `leaf_blocks` times 64 leaves in the order of their
     numbers. A line holds the ranks of one entry, less one where its splits send NaN to the right:
-    `levels` is the deepest tree's depth. ``first_line[entry]`` is the entry's first, and bits 0 and 1 of ``line_kinds[entry]`` say which of the two it has.
+    ``first_line[entry]`` is the entry's first, and bits 0 and 1 of ``line_kinds[entry]`` say which of the two it has.
     """
 
     ranked: RankedSplits
@@ -67,6 +67,7 @@ class BatchGroup:
     leaves: npt.NDArray[Any]
     line_kinds: npt.NDArray[np.uint8]
     levels: int
+    """Of the deepest tree"""
 
     @property
     def line_count(self) -> int:
