@@ -46,6 +46,7 @@ _C_TYPES = {"float32": "float", "float64": "double"}
 _TILE_ROWS: dict[Vectors, int] = {"portable": 256, "avx2": 256, "avx512": 256}
 # Evaluating a tile of fewer rows costs more than evaluating them one by one.
 _FEWEST_ROWS: dict[Vectors, int] = {"portable": 16, "avx2": 24, "avx512": 48}
+_LOW = 8
 _STACK_BYTES = 192 * 1024
 _SEARCH_ENTRY = np.dtype(
     [
@@ -79,8 +80,8 @@ def with_batches(ensemble: Ensemble, vectors: Vectors, source: ForestSource) -> 
     groups = batch_groups(ensemble, tile_rows)
     if groups is None:
         return source
-    # Without byte permutes, ranking and leaves take so long that single rows win where trees are low or oblivious.
-    if vectors != "avx512" and any((group.trees["kind"] != Kind.ANY).mean() > 0.5 for group in groups):
+    # Without byte permutes, ranking and leaves take so long that single rows win where trees are low.
+    if vectors != "avx512" and any(group.levels <= _LOW for group in groups):
         return source
     line_count = max(max(group.line_count for group in groups), 1)
     leaf_size = ensemble.leaf_value.dtype.itemsize

@@ -66,6 +66,8 @@ class BatchGroup:
     nodes: npt.NDArray[Any]
     leaves: npt.NDArray[Any]
     line_kinds: npt.NDArray[np.uint8]
+    levels: int
+    """Of the deepest tree"""
 
     @property
     def line_count(self) -> int:
@@ -183,7 +185,13 @@ def _group(ensemble: Ensemble, shape: _Shape, ranked: RankedSplits, trees: range
     exit_ends = np.searchsorted(exits[0], np.arange(trees.start, trees.stop + 1))
     for i, tree in enumerate(trees):
         builder.add(tree, splits[split_ends[i] : split_ends[i + 1]], exits[:, exit_ends[i] : exit_ends[i + 1]])
-    return BatchGroup(ranked, np.array(builder.trees, TREE), *builder.tables(), line_kinds)
+    return BatchGroup(
+        ranked,
+        np.array(builder.trees, TREE),
+        *builder.tables(),
+        line_kinds,
+        int(shape.levels[trees.start : trees.stop].max()),
+    )
 
 
 class _Builder:
