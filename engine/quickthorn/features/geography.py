@@ -14,7 +14,8 @@ from quickthorn.features.texts import TEXT_MISMATCH
 
 # The mean radius of the Earth after the International Union of Geodesy and Geophysics.
 EARTH_RADIUS_KM = 6371.0088
-_HOUR_US = 3_600_000_000.0
+_HOUR_SECONDS = 3600.0
+_SECOND_US = 1_000_000
 
 
 def distance_km(latitude: object, longitude: object, other_latitude: object, other_longitude: object) -> Application:
@@ -28,27 +29,26 @@ def distance_km(latitude: object, longitude: object, other_latitude: object, oth
 def implied_speed_kmh(
     latitude: object,
     longitude: object,
-    at: object,
     last_latitude: object,
     last_longitude: object,
-    last_at: object,
+    elapsed: object,
     *,
     least_elapsed: str | timedelta = "1s",
 ) -> Application:
-    """How fast somebody must have travelled to be here now and to have been there then, in km/h.
+    """How fast somebody must have travelled to be here now and to have been there ``elapsed`` seconds ago, in km/h.
 
-    ``latitude`` … ``last_longitude``  degrees, as for ``distance_km``
-    ``at``, ``last_at``                EventTime fields, or features in microseconds
+    ``latitude`` … ``last_longitude``  degrees, as for ``distance_km``: the payment's own, and ``qt.last`` of each
+    ``elapsed``                        seconds between the two, such as ``qt.since_last``
     ``least_elapsed``                  two events closer together than this count as this far apart: clocks are not that
                                        good, and nothing is divided by zero
 
-    Missing where a part is missing, or ``at`` lies before ``last_at``.
+    Missing where a part is missing, or time runs backwards.
     """
     least_us = duration_us(least_elapsed, "implied_speed_kmh(least_elapsed=)")
     if least_us == 0:
         raise FeatureError(f"implied_speed_kmh(least_elapsed=): expected more than 0, found {least_elapsed!r}")
     distance = _DISTANCE_KM.applied("implied_speed_kmh", latitude, longitude, last_latitude, last_longitude)
-    return _SPEED_KMH.applied("implied_speed_kmh", distance, at, last_at, least_us)
+    return _SPEED_KMH.applied("implied_speed_kmh", distance, elapsed, least_us / _SECOND_US)
 
 
 def mismatch(value: object, other: object) -> Application:
@@ -76,11 +76,10 @@ def _distance_km(latitude: float, longitude: float, other_latitude: float, other
     return 2.0 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(haversine, 1.0)))
 
 
-def _speed_kmh(distance: float, at: float, last_at: float, least_us: float) -> float:
-    elapsed_us = float(at) - float(last_at)
-    if not elapsed_us >= 0.0:
+def _speed_kmh(distance: float, elapsed: float, least: float) -> float:
+    if not elapsed >= 0.0:
         return math.nan
-    return distance / (max(elapsed_us, least_us) / _HOUR_US)
+    return distance / (max(elapsed, least) / _HOUR_SECONDS)
 
 
 def _mismatch(value: float, other: float) -> float:
@@ -90,5 +89,5 @@ def _mismatch(value: float, other: float) -> float:
 
 
 _DISTANCE_KM = built_in(_distance_km, ("number", "number", "number", "number"), name="distance_km")
-_SPEED_KMH = built_in(_speed_kmh, ("number", "time", "time", "number"), name="speed_kmh")
+_SPEED_KMH = built_in(_speed_kmh, ("number", "number", "number"), name="speed_kmh")
 _MISMATCH = built_in(_mismatch, ("ordinal", "ordinal"), name="mismatch")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from quickthorn.errors import EventError, ModelError
 from quickthorn.event import Field
-from quickthorn.features.built_in import takes_text
 from quickthorn.features.declare import Application, Constant, Expression, FeatureSet, Reference
 from quickthorn.features.kept import Kept
 from quickthorn.features.plan import plan
@@ -129,10 +128,8 @@ class ReferenceEngine:
             return self._value(self.expressions[expression.name], row, known)
         if isinstance(expression, Application):
             arguments = (
-                row[argument.name]
-                if isinstance(argument, Field) and takes_text(expression.kernel, place)
-                else argument_of(argument, row, lambda given, row: self._value(given, row, known))
-                for place, argument in enumerate(expression.arguments)
+                argument_of(expression, place, row, lambda given, row: self._value(given, row, known))
+                for place in range(len(expression.arguments))
             )
             return apply(expression.kernel, *arguments)
         assert isinstance(expression, Kept)

@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import singledispatch
+from typing import Any
 
 from quickthorn.event import Field
+from quickthorn.features.built_in import takes_text
 from quickthorn.features.declare import Application, Constant, Expression, FeatureSet, parts_of
 from quickthorn.features.kept import Kept, Lifetime, Windowed
 from quickthorn.reference.event import Row, number_of
@@ -85,14 +87,15 @@ def judge(expression: Expression, row: Row) -> float:
     if isinstance(expression, Constant):
         return expression.value
     assert isinstance(expression, Application)
-    return apply(expression.kernel, *(argument_of(argument, row, judge) for argument in expression.arguments))
+    places = range(len(expression.arguments))
+    return apply(expression.kernel, *(argument_of(expression, place, row, judge) for place in places))
 
 
-def argument_of(argument: Expression, row: Row, value: Callable[[Expression, Row], float]) -> float:
-    """What a kernel is given: an event time as ticks, else the expression's value."""
-    if isinstance(argument, Field) and argument.kind == "event_time":
-        ticks: int = row[argument.name]
-        return ticks
+def argument_of(application: Application, place: int, row: Row, value: Callable[[Expression, Row], float]) -> Any:
+    """What a kernel is given: an event time as ticks, a text as it came, else the expression's value."""
+    argument = application.arguments[place]
+    if isinstance(argument, Field) and (argument.kind == "event_time" or takes_text(application.kernel, place)):
+        return row[argument.name]
     return value(argument, row)
 
 

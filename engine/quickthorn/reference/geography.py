@@ -19,12 +19,11 @@ def distance_km(latitude: float, longitude: float, other_latitude: float, other_
     return 2 * _EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, haversine)))
 
 
-def speed_kmh(distance: float, at: float, last_at: float, least_us: float) -> float:
+def speed_kmh(distance: float, elapsed: float, least: float) -> float:
     """Kilometres over hours; missing where time runs backwards."""
-    if math.isnan(distance) or math.isnan(at) or math.isnan(last_at):
+    if math.isnan(distance) or math.isnan(elapsed) or elapsed < 0:
         return math.nan
-    elapsed_us = float(at) - float(last_at)
-    return distance / (max(elapsed_us, least_us) / 3_600_000_000) if elapsed_us >= 0 else math.nan
+    return distance / (max(elapsed, least) / 3600)
 
 
 def mismatch(value: float, other: float) -> float:
