@@ -191,7 +191,7 @@ def _curve(document: dict[str, Any], picture: str | None) -> str:
         return ""
     curve = document["curve"]
     parts = [
-        "## The curve\n\nForests drawn at random in XGBoost's format to look for cliffs: one row at C level, hot.\n"
+        "## The curve\n\nForests drawn at random in XGBoost's format to look for cliffs: one row at C level, hot p50.\n"
     ]
     if picture:
         parts.append(f"![Nanoseconds per row along four axes]({picture})\n")
