@@ -100,4 +100,10 @@ def _times(
         return Mark(what, f"≥ {wanted:g} times {against}", "not measured", None)
     fastest = min(theirs, key=theirs.__getitem__)
     times = theirs[fastest] / ours_ns
-    return Mark(what, f"≥ {wanted:g} times {against}", f"{times:.1f} times {fastest}", times >= wanted)
+    absent = [
+        name
+        for name, one in results.all_of(model).items()
+        if one.refused is not None and not is_ours(name) and (rivals is None or name in rivals)
+    ]
+    without = f" (no figures of {', '.join(absent)})" if absent else ""
+    return Mark(what, f"≥ {wanted:g} times {against}", f"{times:.1f} times {fastest}{without}", times >= wanted)

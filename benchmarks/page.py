@@ -20,9 +20,10 @@ _METHOD = """\
 - **Rows.** Every model is asked for {rows} different rows of float32, 10 % of the values missing. A row is in the
   form that the evaluator likes best before the clock starts: TL2cgen's `union Entry`, lleaves' and LightGBM's
   float64, float32 for the others.
+  Slow evaluators are timed on as many of them as fit their time.
 - **Answers.** Before it is timed, every process compares its answers with those of the library that trained the
-  model. Quickthorn's margins have to be bit-equal; the tolerance of each rival, relative to 1 + the margin's size,
-  stands in the table of versions.
+  model. Quickthorn's margins have to be bit-equal for every row; a rival's first rows are compared, within the
+  tolerance that stands in the table of versions, relative to 1 + the margin's size.
 - **Processes.** Each adapter runs in a process of its own on one processor (number {processor}) and one thread, with
   its own virtual environment where its packages ask for one. All adapters take turns on a model, rounds: {rounds},
   each begun by another. Figures are medians over rounds.
@@ -35,9 +36,10 @@ _METHOD = """\
   in a cache. Percentiles are of all rounds' calls together: {cold_calls} for each adapter and model.
 - **From Python.** Quickthorn, ONNX Runtime and oneDAL answer with probabilities, which is the longer way; the others
   with margins. One row: `perf_counter_ns` around each call, less what it takes around nothing. Batches:
-  nanoseconds per row.
-- **Compiling.** Wall-clock seconds of everything between the trained model's file and what serving loads, imports
-  apart, and the largest process' memory. What rivals compile is kept from run to run with the seconds it took then.
+  nanoseconds of processor time per row.
+- **Compiling.** Seconds of processor time of everything between the trained model's file and what serving loads,
+  imports apart, and the largest process' memory. What rivals compile is kept from run to run with the seconds it
+  took then. A rival that has not finished after 40 minutes, or asks for more memory than its limit, is stopped.
 """
 
 
@@ -191,7 +193,7 @@ def _curve(document: dict[str, Any], picture: str | None) -> str:
         return ""
     curve = document["curve"]
     parts = [
-        "## The curve\n\nForests drawn at random in XGBoost's format to look for cliffs: one row at C level, hot.\n"
+        "## The curve\n\nForests drawn at random in XGBoost's format to look for cliffs: one row at C level, hot p50.\n"
     ]
     if picture:
         parts.append(f"![Nanoseconds per row along four axes]({picture})\n")

@@ -34,7 +34,8 @@ def draw(curve: list[dict[str, Any]], path: Path) -> None:
             style = (
                 {"marker": "o", "markersize": 4} if is_ours(name) else {"marker": "s", "markersize": 4, "color": "grey"}
             )
-            panel.plot(*zip(*known, strict=True), label=name, **style)
+            if known:
+                panel.plot(*zip(*known, strict=True), label=name, **style)
         panel.set_xscale("log")
         panel.set_yscale("log")
         panel.set_xlabel(_AXES[line])

@@ -61,7 +61,7 @@ def write_page(document: dict[str, Any], folder: Path) -> None:
 
 
 def run(chosen: argparse.Namespace, results: Path) -> None:
-    """Measure everything; what the page is rendered from is written into `results` after every round."""
+    """Measure everything; what the page is rendered from is written into `results` after every model."""
     suite = Suite(chosen.directory, chosen.processor, install=not chosen.small)
     names = chosen.adapters or [adapter.name for adapter in (small_adapters() if chosen.small else adapters())]
     taken = [adapter for adapter in adapters() if adapter.name in names]
@@ -84,8 +84,12 @@ def run(chosen: argparse.Namespace, results: Path) -> None:
         "rounds": [],
     }
     for turn in range(1 if chosen.small else chosen.rounds):
-        document["rounds"].append(suite.measure(taken, made, effort, turn))
-        results.write_text(json.dumps(document))
+        found: dict[str, Answers] = {}
+        document["rounds"].append(found)
+        for model in made:
+            for name, answers in suite.measure(taken, [model], effort, turn).items():
+                found.setdefault(name, {}).update(answers)
+            results.write_text(json.dumps(document))
 
 
 def small_adapters() -> tuple[Adapter, ...]:
@@ -95,13 +99,13 @@ def small_adapters() -> tuple[Adapter, ...]:
 
 
 def _curve(suite: Suite, taken: Sequence[Adapter], chosen: argparse.Namespace) -> list[dict[str, Any]]:
-    """For every point of the curve, each evaluator's median over rounds of its hot p50."""
+    """For every point of the curve, each evaluator's hot p50, the lower of its rounds."""
     drawn = [adapter for adapter in taken if is_ours(adapter.name) or adapter.name == CURVE_RIVAL]
     points = curve.points(chosen.small)
     made = [curve.make(point, chosen.directory / "curve") for point in points]
     suite.prepare(drawn, made, at_once=2)
     hot_s = SMALL.hot_s if chosen.small else 0.1
-    effort = Effort(hot_s=hot_s, cold_rows=0, python_s=0, batch_s=0, checked_rows=curve.ROWS, hot_rows_least=100)
+    effort = Effort(hot_s=hot_s, cold_rows=0, python_s=0, batch_s=0, checked_rows=100, hot_rows_least=100)
     rounds = [
         suite.measure(drawn, made, effort, turn, together=True) for turn in range(1 if chosen.small else CURVE_ROUNDS)
     ]

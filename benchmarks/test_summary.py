@@ -58,5 +58,10 @@ def test_a_mark_is_against_the_fastest_compiled_rival(ours_ns: float, met: bool)
     assert found["M2, p99 to p50, C level hot", "≤ 1.3 times"].met is False
 
 
+def test_a_mark_names_the_rivals_it_could_not_be_held_against() -> None:
+    found = marks(summary([{BEST: hot(10), "TL2cgen, gcc": hot(900)}], refused=("lleaves", "YDF")))
+    assert next(found).found == "90.0 times TL2cgen, gcc (no figures of lleaves)"
+
+
 def test_a_mark_that_could_not_be_measured_is_neither_met_nor_missed() -> None:
     assert {mark.met for mark in marks(summary([{BEST: {"refused": "no"}}])) if mark.what.startswith("M4")} == {None}
