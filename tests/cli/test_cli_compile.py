@@ -91,7 +91,7 @@ def test_the_documented_command_makes_a_bundle_that_decides(project: Path) -> No
         ({"--model": "{project}/policy.toml"}, "policy.toml: not a model"),
         ({"--policy": "{project}/model.ubj"}, "model.ubj: expected"),
         ({"--target": "z80"}, "target: expected one of"),
-        ({"-o": "{project}/no/such/fraud.qt"}, "expected to write the bundle, found: No such file or directory"),
+        ({"-o": "{project}/no/such/fraud.qt"}, "expected to write the file, found: No such file or directory"),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_exit_code_2(
