@@ -88,10 +88,16 @@ def test_catboost(training: Any, holds: Callable[..., None]) -> None:
     widest=st.sampled_from([1, 3, 40, 700]),
 )
 def test_random_sets_agree_with_the_walk(
-    compile_forest: Any, nameless: Ensemble, seed: int, single: bool, truncate: bool, whole: bool, widest: int
+    compile_forest: Any,
+    nameless: Callable[[], Ensemble],
+    seed: int,
+    single: bool,
+    truncate: bool,
+    whole: bool,
+    widest: int,
 ) -> None:
     random = np.random.default_rng(seed)
-    ensemble = with_random_sets(nameless, random, widest)
+    ensemble = with_random_sets(nameless(), random, widest)
     ensemble = replace(ensemble, negative_fractions_truncate=truncate, whole_categories=whole)
     if not single:
         ensemble = replace(ensemble, precision="float64", threshold=ensemble.threshold.astype(np.float64))
@@ -108,9 +114,11 @@ def test_random_sets_agree_with_the_walk(
 
 
 @pytest.fixture(scope="module")
-def nameless(xgboost: Any, training: Any) -> Ensemble:
+def nameless(xgboost: Any, training: Any) -> Callable[[], Ensemble]:
+    """A function, because Hypothesis writes down what a test is given, and a forest is long."""
     data = xgboost.DMatrix(training[0], training[1])
-    return load_model(xgboost.train({"nthread": 1, "max_depth": 4}, data, 40)).ensemble
+    ensemble = load_model(xgboost.train({"nthread": 1, "max_depth": 4}, data, 40)).ensemble
+    return lambda: ensemble
 
 
 def with_random_sets(ensemble: Ensemble, random: np.random.Generator, widest: int) -> Ensemble:
@@ -134,11 +142,11 @@ def with_random_sets(ensemble: Ensemble, random: np.random.Generator, widest: in
     )
 
 
-def test_sets_within_one_another_are_one_code(nameless: Ensemble) -> None:
-    count = len(nameless.feature)
+def test_sets_within_one_another_are_one_code(nameless: Callable[[], Ensemble]) -> None:
+    count = len(nameless().feature)
     sizes = np.arange(count) % 4
     within = replace(
-        nameless,
+        nameless(),
         categorical=np.ones(count, np.bool_),
         threshold=np.zeros(count, np.float32),
         feature=np.zeros(count, np.int32),
@@ -151,13 +159,13 @@ def test_sets_within_one_another_are_one_code(nameless: Ensemble) -> None:
     (coding,) = recoded.codings
     # The empty set, {0}, {0, 1} and {0, 1, 2}: category 0 is in all but the empty one, and NaN goes left everywhere.
     assert coding.codes[:, 0].tolist() == [1, 2, 3, 4, 0]
-    assert recoded.ensemble.feature_count == nameless.feature_count + 1
+    assert recoded.ensemble.feature_count == nameless().feature_count + 1
 
 
-def test_more_sets_than_pay_are_walked(nameless: Ensemble) -> None:
-    count = len(nameless.feature)
+def test_more_sets_than_pay_are_walked(nameless: Callable[[], Ensemble]) -> None:
+    count = len(nameless().feature)
     lone = replace(
-        nameless,
+        nameless(),
         categorical=np.ones(count, np.bool_),
         threshold=np.zeros(count, np.float32),
         category_offsets=np.arange(count + 1),

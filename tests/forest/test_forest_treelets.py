@@ -26,6 +26,9 @@ LEVELS = [level for level in ("x86-64-v2", "x86-64-v3", "x86-64-v4") if _native.
 
 
 def treelets_of(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
+    """Treelets where there is AVX-512, elsewhere whatever serves the forest best."""
+    if vectors != "avx512":
+        return emit_fastest(ensemble, vectors)
     treelets = cut(ensemble)
     assert treelets is not None
     return emit_treelets(ensemble, treelets)
@@ -203,7 +206,7 @@ def test_what_treelets_do_not_serve_is_walked(xgboost: Any) -> None:
     assert cut(several) is None
     assert "forest_walk.hpp" in emit_fastest(several, "avx512").cpp
     numeric = load_model(xgboost.train({"nthread": 1}, xgboost.DMatrix(matrix, label), 5)).ensemble
-    assert "forest_treelets.hpp" in emit_fastest(numeric, "avx512").cpp
+    assert "forest_stacked.hpp" in emit_fastest(numeric, "avx512").cpp
 
 
 def test_too_many_entries_for_the_trees_there_are_are_walked(xgboost: Any) -> None:
