@@ -3,49 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
+from tests.payments import Payment, count_over, engine_with, pay, value
+
 import quickthorn as qt
-from quickthorn.features.velocity import Aggregate
 from quickthorn.reference import ReferenceEngine
-
-S = 1_000_000  # one second in event time
-
-
-class Payment(qt.Event):
-    event_id: qt.Id
-    at: qt.EventTime
-    customer: qt.Entity
-    terminal: qt.Entity | None = None
-    amount: qt.Money | None = None
-    risk: qt.Number | None = None
-    foreign: qt.Boolean | None = None
-    channel: qt.Category | None = qt.field(values=("web", "app"))
-    note: qt.Text | None = None
-
-
-def engine_with(lateness: str = "0s", row_limit: int = 100, remembered_ids: int = 100, **features: Any) -> Any:
-    """A reference engine without a model, over the given features."""
-    declared = qt.FeatureSet(Payment, lateness=lateness, row_limit=row_limit, remembered_ids=remembered_ids)
-    for name, feature in features.items():
-        declared[name] = feature
-    return ReferenceEngine(declared)
-
-
-def count_over(over: str, **options: Any) -> Aggregate:
-    return qt.count(by=Payment.customer, over=over, **options)
-
-
-def pay(number: int | str, second: float, customer: str | int = "c", **fields: Any) -> dict[str, Any]:
-    return {"event_id": number, "at": int(second * S), "customer": customer, **fields}
-
-
-def value(engine: ReferenceEngine, event: Mapping[str, Any]) -> float:
-    """The only feature of an engine, read without storing the event."""
-    (only,) = engine.features(event).values()
-    return only
-
 
 # ---- spreads, extremes, conditions and pairs ----
 
@@ -132,8 +95,8 @@ def test_a_sequence_leaves_out_what_is_missing() -> None:
         run_with=qt.run_length(channel, by=by, include_current=True),
         changed=qt.changed(channel, by=by),
     )
-    for number, (value, kind) in enumerate((("1.00", "web"), ("3.00", "fax"), (None, "fax"), ("7.00", None))):
-        engine.observe(pay(number, number, amount=value, channel=kind))
+    for number, (paid, kind) in enumerate((("1.00", "web"), ("3.00", "fax"), (None, "fax"), ("7.00", None))):
+        engine.observe(pay(number, number, amount=paid, channel=kind))
     assert engine.features(pay(9, 5, amount="8.50", channel="fax")) == {
         **{"last": 7.0, "second": 3.0, "step": 1.5, "bend": -2.5},
         **{"run": 2.0, "run_with": 3.0, "changed": 0.0},
