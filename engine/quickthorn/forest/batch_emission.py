@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from quickthorn.forest.batch_tables import BatchGroup, Kind, batch_groups
-from quickthorn.forest.emission import ForestSource, Vectors, append_table
+from quickthorn.forest.emission import ForestSource, Vectors, append_table, cpp_boolean
 from quickthorn.forest.ensemble import Ensemble, Missing
-from quickthorn.forest.ranking import Thresholds
+from quickthorn.forest.ranking import Thresholds, narrowed
+from quickthorn.forest.sums import C_TYPES
 
 _INCLUDE = '#include "forest_exports.hpp"\n'
 _BEGIN = "namespace {\n\n"
@@ -41,7 +43,6 @@ _CALL = """\
 quickthorn::batch::Forest<{value}, {leaf}, batch_shape>(quickthorn_forest_tables).run(
     *this, batch_groups, rows, row_stride, feature_stride, row_count, margins);"""
 
-_C_TYPES = {"float32": "float", "float64": "double"}
 # Rows of a tile, by vectors: so many that a tree is read for many rows, so few that their ranks stay in the caches.
 _TILE_ROWS: dict[Vectors, int] = {"portable": 256, "avx2": 256, "avx512": 256}
 # Evaluating a tile of fewer rows costs more than evaluating them one by one.
@@ -100,9 +101,9 @@ def with_batches(ensemble: Ensemble, vectors: Vectors, source: ForestSource) -> 
     per_output = np.bincount(ensemble.tree_output, minlength=ensemble.output_count)
     outputs = np.column_stack([ensemble.base_margin, per_output.astype(ensemble.sum_precision)])
     declarations = _DECLARATIONS.format(
-        strict=_boolean(ensemble.operator == "<"),
-        base_last=_boolean(ensemble.base_last),
-        average=_boolean(ensemble.average),
+        strict=cpp_boolean(ensemble.operator == "<"),
+        base_last=cpp_boolean(ensemble.base_last),
+        average=cpp_boolean(ensemble.average),
         zero_threshold=ensemble.zero_threshold.hex(),
         scale=ensemble.scale.hex(),
         kinds=_kinds(groups),
@@ -114,7 +115,7 @@ def with_batches(ensemble: Ensemble, vectors: Vectors, source: ForestSource) -> 
         outputs=append_table(tables, outputs),
         groups=",\n".join(texts),
     )
-    call = _CALL.format(value=_C_TYPES[ensemble.precision], leaf=_C_TYPES[ensemble.sum_precision])
+    call = _CALL.format(value=C_TYPES[ensemble.precision], leaf=C_TYPES[ensemble.sum_precision])
     cpp = source.cpp.replace(_INCLUDE, _INCLUDE + '#include "forest_batch.hpp"\n', 1)
     cpp = cpp.replace(_BEGIN, _BEGIN + declarations + "\n", 1)
     return ForestSource(cpp=_ROW_BY_ROW.sub(lambda loop: call.replace("margins", loop[1]), cpp), tables=bytes(tables))
@@ -167,11 +168,10 @@ def _searches(ensemble: Ensemble, groups: list[BatchGroup], tables: bytearray) -
     return append_table(tables, np.concatenate(thresholds).astype("<f8")), placed
 
 
-def _search_tree(ascending: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+def _search_tree(ascending: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Thresholds rounded down to float32, as a search tree: breadth first, from place 1, in 16 to 256 places."""
-    with np.errstate(over="ignore"):
-        nearest = ascending.astype(np.float32)
-        rounded = np.where(nearest > ascending, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+    # Rounded down whatever the comparison is: forest_batch_ranks.hpp looks at what is equal afterwards once more.
+    rounded = narrowed(ascending, "<=")
     levels = max(len(ascending).bit_length(), 4)
     padded = np.full(2**levels, np.nan, np.float32)
     padded[: len(rounded)] = rounded
@@ -204,7 +204,3 @@ def _byte_planes(group: BatchGroup) -> npt.NDArray[np.uint8]:
     ends = 64 * np.cumsum(group.trees["leaf_blocks"], dtype=np.int64)
     parts = np.split(bytes_of, ends[:-1])
     return np.concatenate([part.T.ravel() for part in parts])
-
-
-def _boolean(value: bool) -> str:
-    return "true" if value else "false"

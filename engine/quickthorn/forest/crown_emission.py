@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quickthorn.forest.crowns import Crowns
-from quickthorn.forest.emission import ForestSource, append_table
+from quickthorn.forest.emission import ForestSource, append_table, cpp_boolean
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.sums import C_TYPES, finish_steps, leaf_constant
 
@@ -63,12 +63,13 @@ def emit_crowns(ensemble: Ensemble, crowns: Crowns) -> ForestSource:
     # The thresholds come first: entries point at them by number.
     tables = bytearray()
     append_table(tables, crowns.thresholds)
+    base_margin = leaf_constant(float(ensemble.base_margin[0]))
     cpp = _SOURCE.format(
         value=C_TYPES[ensemble.precision],
         leaf=C_TYPES[ensemble.sum_precision],
         zero_threshold=ensemble.zero_threshold.hex(),
-        strict="true" if ensemble.operator == "<" else "false",
-        even="true" if crowns.even else "false",
+        strict=cpp_boolean(ensemble.operator == "<"),
+        even=cpp_boolean(crowns.even),
         tree_count=crowns.tree_count,
         tile_count=len(crowns.tiles),
         crown_levels=crowns.crown_levels,
@@ -79,7 +80,7 @@ def emit_crowns(ensemble: Ensemble, crowns: Crowns) -> ForestSource:
         values=append_table(tables, crowns.values.astype(crowns.values.dtype.newbyteorder("<"))),
         ids=append_table(tables, crowns.ids.astype("<i4")),
         feature_count=ensemble.feature_count,
-        start=leaf_constant(0.0 if ensemble.base_last else float(ensemble.base_margin[0])),
-        finish="".join(f"        {step};\n" for step in finish_steps(ensemble)),
+        start=leaf_constant(0.0) if ensemble.base_last else base_margin,
+        finish="".join(f"        {step};\n" for step in finish_steps(ensemble, base_margin)),
     )
     return ForestSource(cpp=cpp, tables=bytes(tables))

@@ -136,16 +136,16 @@ def emit_forest(ensemble: Ensemble, vectors: Vectors = "portable") -> ForestSour
         operator="less" if ensemble.operator == "<" else "less_or_equal",
         # Hexadecimal floats are exact, and look the same everywhere.
         zero_threshold=ensemble.zero_threshold.hex(),
-        negative_fractions_truncate=_boolean(ensemble.negative_fractions_truncate),
-        whole_categories=_boolean(ensemble.whole_categories),
-        any_zero_missing=_boolean((ensemble.missing[numeric] == Missing.ZERO).any()),
-        any_categorical=_boolean(ensemble.categorical.any()),
+        negative_fractions_truncate=cpp_boolean(ensemble.negative_fractions_truncate),
+        whole_categories=cpp_boolean(ensemble.whole_categories),
+        any_zero_missing=cpp_boolean((ensemble.missing[numeric] == Missing.ZERO).any()),
+        any_categorical=cpp_boolean(ensemble.categorical.any()),
         base_margin=float(ensemble.base_margin[0]).hex(),
         scale=ensemble.scale.hex(),
-        base_last=_boolean(ensemble.base_last),
-        average=_boolean(ensemble.average),
-        vector_leaves=_boolean(ensemble.vector_leaves),
-        linear_leaves=_boolean(ensemble.linear is not None),
+        base_last=cpp_boolean(ensemble.base_last),
+        average=cpp_boolean(ensemble.average),
+        vector_leaves=cpp_boolean(ensemble.vector_leaves),
+        linear_leaves=cpp_boolean(ensemble.linear is not None),
         feature_count=ensemble.feature_count,
         tree_count=ensemble.tree_count,
         output_count=ensemble.output_count,
@@ -243,5 +243,6 @@ def append_table(tables: bytearray, table: npt.NDArray[Any]) -> int:
     return offset
 
 
-def _boolean(value: Any) -> str:
+def cpp_boolean(value: Any) -> str:
+    """The value as C++ spells it."""
     return "true" if value else "false"

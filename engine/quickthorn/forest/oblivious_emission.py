@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from quickthorn.forest.emission import ForestSource, append_table
+from quickthorn.forest.emission import ForestSource, append_table, cpp_boolean
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.oblivious import ObliviousForest, ObliviousGroup
+from quickthorn.forest.sums import C_TYPES, finish_steps, leaf_constant
 
 _SOURCE = """\
 #include "forest_exports.hpp"
@@ -74,41 +75,27 @@ struct Evaluator {{
 QUICKTHORN_EXPORT_FOREST(Evaluator)
 """
 
-_C_TYPES = {"float32": "float", "float64": "double"}
-
 
 def emit_oblivious(ensemble: Ensemble, forest: ObliviousForest) -> ForestSource:
     """The native source of a forest of oblivious trees."""
     # The thresholds come first: entries point at them by number.
     tables = bytearray()
     append_table(tables, forest.thresholds)
-    finish = []
-    if ensemble.average:
-        finish.append(f"sum /= {_constant(ensemble.tree_count)}")
-    if ensemble.scale != 1.0:
-        finish.append(f"sum *= {_constant(ensemble.scale)}")
-    if ensemble.base_last:
-        finish.append("sum += base_margins[output]")
     cpp = _SOURCE.format(
-        value=_C_TYPES[ensemble.precision],
-        leaf=_C_TYPES[ensemble.sum_precision],
-        strict="true" if ensemble.operator == "<" else "false",
+        value=C_TYPES[ensemble.precision],
+        leaf=C_TYPES[ensemble.sum_precision],
+        strict=cpp_boolean(ensemble.operator == "<"),
         groups=",\n".join(_group(tables, group) for group in forest.groups),
-        base_margins=", ".join(_constant(margin) for margin in ensemble.base_margin.tolist()),
+        base_margins=", ".join(leaf_constant(margin) for margin in ensemble.base_margin.tolist()),
         feature_count=ensemble.feature_count,
         output_count=ensemble.output_count,
         zero_threshold=ensemble.zero_threshold.hex(),
-        start=f"output < output_count ? {_constant(0.0)} : base_margins[0]"
+        start=f"output < output_count ? {leaf_constant(0.0)} : base_margins[0]"
         if ensemble.base_last
         else "base_margins[output]",
-        finish="".join(f"        {step};\n" for step in finish),
+        finish="".join(f"        {step};\n" for step in finish_steps(ensemble, "base_margins[output]")),
     )
     return ForestSource(cpp=cpp, tables=bytes(tables))
-
-
-def _constant(value: float) -> str:
-    # Hexadecimal floats are exact, and look the same everywhere.
-    return f"static_cast<Leaf>({float(value).hex()})"
 
 
 def _group(tables: bytearray, group: ObliviousGroup) -> str:
@@ -117,7 +104,7 @@ def _group(tables: bytearray, group: ObliviousGroup) -> str:
     levels = append_table(tables, group.levels)
     values = append_table(tables, group.values.astype(group.values.dtype.newbyteorder("<")))
     ids = append_table(tables, group.ids.astype("<i4"))
-    less_one = "true" if (group.levels["slot"] >= 128).any() else "false"
+    less_one = cpp_boolean((group.levels["slot"] >= 128).any())
     return (
         f"    {{{group.tree_count}, {len(group.tiles)}, {tiles}, {group.levels.shape[1]}, {less_one}, "
         f"{levels}, {values}, {ids}}}"

@@ -144,12 +144,12 @@ class RankedSplits:
         return tiles
 
 
-def narrowed(values: npt.NDArray[np.float64], operator: str) -> npt.NDArray[np.float32]:
+def narrowed(values: npt.NDArray[Any], operator: str) -> npt.NDArray[np.float32]:
     """Thresholds of float64 as float32 that float32 inputs compare alike with: rounded down for "<=", up for "<"."""
     with np.errstate(over="ignore"):
         nearest = values.astype(np.float32)
-    wrong, towards = (nearest > values, -np.inf) if operator == "<=" else (nearest < values, np.inf)
-    return np.where(wrong, np.nextafter(nearest, np.float32(towards)), nearest)
+        wrong, towards = (nearest > values, -np.inf) if operator == "<=" else (nearest < values, np.inf)
+        return np.where(wrong, np.nextafter(nearest, np.float32(towards)), nearest)
 
 
 def narrowed_tiles(tiles: npt.NDArray[Any], operator: str) -> npt.NDArray[Any]:

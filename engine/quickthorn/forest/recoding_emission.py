@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from quickthorn.forest.emission import ForestSource, append_table
+from quickthorn.forest.emission import ForestSource, append_table, cpp_boolean
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.recoding import Recoded
+from quickthorn.forest.sums import C_TYPES
 
 _INCLUDE = '#include "forest_exports.hpp"\n'
 _EXPORT = "QUICKTHORN_EXPORT_FOREST(Evaluator)\n"
@@ -44,11 +45,11 @@ def emit_recoded(ensemble: Ensemble, recoded: Recoded, source: ForestSource) -> 
     )
     wrapper = _SOURCE.format(
         codings=codings,
-        value="float" if ensemble.precision == "float32" else "double",
+        value=C_TYPES[ensemble.precision],
         feature_count=ensemble.feature_count,
         zero_threshold=ensemble.zero_threshold.hex(),
-        negative_fractions_truncate=str(ensemble.negative_fractions_truncate).lower(),
-        whole_categories=str(ensemble.whole_categories).lower(),
+        negative_fractions_truncate=cpp_boolean(ensemble.negative_fractions_truncate),
+        whole_categories=cpp_boolean(ensemble.whole_categories),
     )
     inner = source.cpp.replace(_INCLUDE, _INCLUDE + '#include "forest_recoding.hpp"\n', 1)
     return ForestSource(cpp=inner.removesuffix(_EXPORT) + wrapper, tables=bytes(tables))

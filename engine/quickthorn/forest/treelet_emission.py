@@ -9,7 +9,7 @@ import numpy as np
 from quickthorn.forest.batch_emission import with_batches
 from quickthorn.forest.crown_emission import emit_crowns
 from quickthorn.forest.crowns import crowns_pay, cut_crowns
-from quickthorn.forest.emission import ForestSource, Vectors, append_table, emit_forest
+from quickthorn.forest.emission import ForestSource, Vectors, append_table, cpp_boolean, emit_forest
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.grown import GrownGroup
 from quickthorn.forest.oblivious import oblivious
@@ -109,7 +109,7 @@ def emit_treelets(ensemble: Ensemble, treelets: Treelets) -> ForestSource:
     groups = ",\n".join(_group(tables, group, narrow) for group in treelets.groups)
     kind = type(treelets.groups[0])
     header, forest = _HEADER_AND_TYPE[kind]
-    base_margin = float(ensemble.base_margin[0])
+    base_margin = leaf_constant(float(ensemble.base_margin[0]))
     cpp = _SOURCE.format(
         header=header,
         forest=f"{forest}<{', '.join(_parameters(ensemble, treelets))}>",
@@ -119,8 +119,8 @@ def emit_treelets(ensemble: Ensemble, treelets: Treelets) -> ForestSource:
         groups=groups,
         zero_threshold=ensemble.zero_threshold.hex(),
         thresholds=", ".join(map(str, thresholds)),
-        start=leaf_constant(0.0 if ensemble.base_last else base_margin),
-        finish="".join(f"        {step};\n" for step in finish_steps(ensemble)),
+        start=leaf_constant(0.0) if ensemble.base_last else base_margin,
+        finish="".join(f"        {step};\n" for step in finish_steps(ensemble, base_margin)),
     )
     return ForestSource(cpp=cpp, tables=bytes(tables))
 
@@ -129,7 +129,7 @@ def _parameters(ensemble: Ensemble, treelets: Treelets) -> Iterator[str]:
     """The template arguments of the C++ type that evaluates the groups."""
     yield C_TYPES[ensemble.precision]
     yield "Leaf"
-    yield "true" if ensemble.operator == "<" else "false"
+    yield cpp_boolean(ensemble.operator == "<")
     if isinstance(treelets.groups[0], StackedGroup):
         yield str(top_levels(treelets.depth))
 
