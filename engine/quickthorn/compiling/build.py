@@ -19,6 +19,8 @@ from quickthorn.bundle import (
     write_bundle,
 )
 from quickthorn.bundle.manifest import POLICY, library_member
+from quickthorn.compiling.cache import Cache
+from quickthorn.compiling.identity import plan_identity
 from quickthorn.compiling.library import link_libraries
 from quickthorn.compiling.provenance import forest_summary, tool_versions
 from quickthorn.compiling.toolchain import Compiler, check_targets, find_compiler
@@ -27,6 +29,7 @@ from quickthorn.errors import FeatureError, ModelError, PolicyError
 from quickthorn.event import Category, Field, Money
 from quickthorn.features import FeatureSet
 from quickthorn.features.built_in import constant_tables, text_fields
+from quickthorn.features.lowering import LoweredFeatures, lower
 from quickthorn.features.plan import Plan, plan
 from quickthorn.native import _native
 from quickthorn.serving import Engine
@@ -64,6 +67,7 @@ def compile_bundle(
     policy: str | os.PathLike[str] | Policy | None = None,
     output: str | os.PathLike[str],
     target: str | None = None,
+    cache: bool | str | os.PathLike[str] = True,
 ) -> BundleSummary:
     """Compile a feature set, a trained model and a policy into one bundle file, proven before it is written.
 
@@ -72,6 +76,8 @@ def compile_bundle(
     ``policy``  a TOML file or a Policy; given exactly when there is a model
     ``output``  the file to write; it appears whole, or what was there before stays
     ``target``  the one CPU level to compile for, "x86-64-v2", "-v3" or "-v4"; by default all, chosen from at load
+    ``cache``   whether what was compiled before may be taken from the user's cache directory, or a directory to use
+                instead (:mod:`quickthorn.compiling.cache`)
 
     Raises FeatureError, ModelError, PolicyError or ToolchainError for what cannot be compiled, and BundleError when
     the compiled forest disagrees with its source library in a single leaf or bit of a margin.
@@ -85,7 +91,7 @@ def compile_bundle(
     compiler = find_compiler()
     planned = plan(features)
     forest = _forest(features, model, policy) if model is not None and policy is not None else None
-    manifest, members = _assemble(features, planned, forest, compiler, targets)
+    manifest, members = _assemble(features, planned, forest, compiler, targets, Cache.chosen(cache))
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
         # Proven as the engine will see it: read, verified, mapped, and held to the source library's golden vectors.
         unproven = Path(scratch) / "bundle.qt"
@@ -127,15 +133,18 @@ def _category_values(features: FeatureSet) -> dict[int, tuple[str, ...]]:
 
 
 def _assemble(
-    features: FeatureSet, planned: Plan, forest: _Forest | None, compiler: Compiler, targets: tuple[str, ...]
+    features: FeatureSet,
+    planned: Plan,
+    forest: _Forest | None,
+    compiler: Compiler,
+    targets: tuple[str, ...],
+    cache: Cache,
 ) -> tuple[Manifest, dict[str, bytes]]:
-    from quickthorn.features.lowering import lower
-
     # Features are compiled once, for the least demanding level: their bits must not depend on the processor.
-    lowered = lower(planned, targets[0])
+    lowered = cache.get(plan_identity(planned, targets[0]), LoweredFeatures, lambda: lower(planned, targets[0]))
     ensemble = forest.model.ensemble if forest else None
     trees = ensemble.tree_count if ensemble else 0
-    libraries = link_libraries(compiler, targets, lowered, ensemble)
+    libraries = link_libraries(compiler, targets, lowered, ensemble, cache)
     members = {library_member(target): image for target, image in libraries.items()}
     if forest:
         members[POLICY] = forest.policy_text

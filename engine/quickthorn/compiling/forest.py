@@ -6,6 +6,7 @@ from importlib import metadata
 
 from quickthorn.bundle import ForestManifest, GoldenShapes, pack_forest, read_forest
 from quickthorn.bundle.manifest import library_member
+from quickthorn.compiling.cache import Cache
 from quickthorn.compiling.golden import golden_vectors
 from quickthorn.compiling.library import link_libraries
 from quickthorn.compiling.provenance import forest_summary, tool_versions
@@ -26,7 +27,7 @@ def compile_forest(model: object, *, target: str | None = None, category_codes: 
     loaded = load_model(model, category_codes=category_codes)
     ensemble = loaded.ensemble
     golden = golden_vectors(loaded)
-    libraries = link_libraries(compiler, targets, None, ensemble)
+    libraries = link_libraries(compiler, targets, None, ensemble, Cache(None))
     manifest = ForestManifest(
         quickthorn=metadata.version("quickthorn"),
         targets=targets,

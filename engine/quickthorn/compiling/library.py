@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quickthorn.compiling.cache import Cache
+from quickthorn.compiling.identity import content_identity
 from quickthorn.compiling.toolchain import COMPILE_FLAGS, LINK_FLAGS, Compiler, target_flags, target_vectors
 from quickthorn.errors import ToolchainError
 from quickthorn.forest.treelet_emission import emit_fastest
@@ -74,7 +76,11 @@ def include_directory() -> Path:
 
 
 def link_libraries(
-    compiler: Compiler, targets: tuple[str, ...], features: LoweredFeatures | None, forest: Ensemble | None
+    compiler: Compiler,
+    targets: tuple[str, ...],
+    features: LoweredFeatures | None,
+    forest: Ensemble | None,
+    cache: Cache,
 ) -> dict[str, bytes]:
     """The shared library for every CPU level, as ELF images; the same inputs give the same bytes.
 
@@ -86,10 +92,35 @@ def link_libraries(
     # As many at once as there are processors: each is a process of its own, and this one only waits.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         images = pool.map(
-            lambda target: _link_library(compiler, target, entry, features, emitted.get(target_vectors(target))),
+            lambda target: _linked(compiler, target, entry, features, emitted.get(target_vectors(target)), cache),
             targets,
         )
         return dict(zip(targets, images, strict=True))
+
+
+def _linked(
+    compiler: Compiler,
+    target: str,
+    entry: str,
+    features: LoweredFeatures | None,
+    forest: ForestSource | None,
+    cache: Cache,
+) -> bytes:
+    identity = content_identity(
+        "library",
+        compiler.identity,
+        (*COMPILE_FLAGS, *target_flags(target), *LINK_FLAGS),
+        _headers(),
+        entry,
+        features.object_bytes if features is not None else None,
+        (forest.cpp, forest.tables, forest.assembly("tables.bin")) if forest is not None else None,
+    )
+    return cache.get(identity, bytes, lambda: _link_library(compiler, target, entry, features, forest))
+
+
+def _headers() -> tuple[tuple[str, bytes], ...]:
+    """What the sources include, by name."""
+    return tuple((path.name, path.read_bytes()) for path in sorted(include_directory().glob("*.h*")))
 
 
 def _link_library(

@@ -33,6 +33,8 @@ TARGETS = {
 }
 _CANDIDATES = ("c++", "g++", "clang++")
 _TIME_LIMIT_S = 600
+# Variables by which compiler drivers find their parts, headers and libraries.
+_SETTINGS = ("GCC_EXEC_PREFIX", "COMPILER_PATH", "LIBRARY_PATH", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
 
 COMPILE_FLAGS = (
     "-std=c++20",
@@ -64,6 +66,13 @@ class Compiler:
 
     path: str
     version: str
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What tells this compiler from another, or from itself after an update or with other settings."""
+        program = os.stat(self.path)
+        settings = tuple((name, os.environ[name]) for name in _SETTINGS if name in os.environ)
+        return self.path, self.version, program.st_size, program.st_mtime_ns, settings
 
     def run(self, arguments: list[str], directory: Path) -> None:
         """Run in ``directory``, with relative names so that no path gets into the output; ToolchainError on failure."""

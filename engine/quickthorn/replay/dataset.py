@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ def replay(
     *,
     errors: Literal["raise", "keep"] = "raise",
     advance: Callable[[int], object] | None = None,
+    cache: bool | str | os.PathLike[str] = True,
 ) -> pa.Table:
     """The features of every event as they stood when it happened, as a pyarrow.Table.
 
@@ -34,6 +36,7 @@ def replay(
     ``errors``    "raise" raises EventError for the first event that does not fit the schema; "keep" keeps its row,
                   with missing features and status "invalid"
     ``advance``   called with the number of events done since the last call
+    ``cache``     where a FeatureSet that was compiled before is taken from, as for ``compile_bundle``
 
     The table has the event id and event time as they came in, one float64 column per feature (NaN where missing), and
     ``status``, one row per event, in the events' order. Every event is read, then stored: exactly what ``decide`` does.
@@ -46,7 +49,7 @@ def replay(
             f"events: expected an object with the Arrow PyCapsule interface, found {type(events).__name__}"
         )
     table = pa.table(events)
-    engine = features if isinstance(features, Engine) else _feature_engine(features)
+    engine = features if isinstance(features, Engine) else _feature_engine(features, cache)
     names = engine.manifest.features
     columns: list[Any] = []
     statuses: list[Any] = []
@@ -75,8 +78,8 @@ def _as_table(
     return pa.table(columns)
 
 
-def _feature_engine(features: FeatureSet) -> Engine:
+def _feature_engine(features: FeatureSet, cache: bool | str | os.PathLike[str]) -> Engine:
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
         bundle = Path(scratch) / "features.qt"
-        compile_bundle(features=features, output=bundle)
+        compile_bundle(features=features, output=bundle, cache=cache)
         return Engine.load(bundle)
