@@ -13,18 +13,6 @@ namespace {
 
 constexpr double missing = std::numeric_limits<double>::quiet_NaN();
 
-std::span<const quickthorn_group> groups_of(const quickthorn_library& library) {
-    return {library.groups, library.group_count};
-}
-
-std::size_t region_bytes(const quickthorn_library& library, const EngineLimits& limits) {
-    std::size_t bytes = SeenIds::bytes(limits.remembered_ids) + limits.history_bytes + 4096;
-    for (const quickthorn_group& group : groups_of(library)) {
-        bytes += EntityHistory::table_bytes(group, limits.history);
-    }
-    return bytes;
-}
-
 Status worse(Status one, Status other) { return std::max(one, other); }
 
 }  // namespace
@@ -51,9 +39,7 @@ Engine::Engine(const quickthorn_library& library, const EventSchema& schema, con
     : library_(library),
       schema_(schema),
       policy_(policy),
-      region_(region_bytes(library, limits)),
-      seen_ids_(region_, limits.remembered_ids),
-      row_space_(region_, limits.history_bytes),
+      state_(std::make_unique<EngineState>(library, limits)),
       keys_(library.group_count),
       values_(library.value_count, missing),
       vector_(library.feature_count, missing) {
@@ -62,15 +48,11 @@ Engine::Engine(const quickthorn_library& library, const EventSchema& schema, con
         throw LibraryError("library: expected " + std::to_string(schema.size()) + " event fields, found " +
                            std::to_string(library.slot_count));
     }
-    histories_.reserve(library.group_count);
-    for (const quickthorn_group& group : groups_of(library)) {
-        histories_.emplace_back(group, limits.history, region_, row_space_);
-    }
 }
 
 Verdict Engine::decide(const EventRow& event) {
     const Turn turn(*this);
-    ++counters_.decided;
+    ++state_->totals.counters.decided;
     const Meeting meeting = read_features(event);
     Verdict verdict = decide_on(meeting);
     verdict.status = update(event, meeting);
@@ -79,13 +61,13 @@ Verdict Engine::decide(const EventRow& event) {
 
 Verdict Engine::score(const EventRow& event) {
     const Turn turn(*this);
-    ++counters_.scored;
+    ++state_->totals.counters.scored;
     return decide_on(read_features(event));
 }
 
 Status Engine::observe(const EventRow& event) {
     const Turn turn(*this);
-    ++counters_.observed;
+    ++state_->totals.counters.observed;
     return update(event, meet(event));
 }
 
@@ -98,7 +80,7 @@ Status Engine::features(const EventRow& event, std::span<double> vector) {
 
 Status Engine::replay(const EventRow& event, std::span<double> vector) {
     const Turn turn(*this);
-    ++counters_.observed;
+    ++state_->totals.counters.observed;
     const Meeting meeting = read_features(event);
     std::ranges::copy(vector_, vector.begin());
     return update(event, meeting);
@@ -106,25 +88,25 @@ Status Engine::replay(const EventRow& event, std::span<double> vector) {
 
 void Engine::count_invalid() {
     const Turn turn(*this);
-    ++counters_.invalid;
+    ++state_->totals.counters.invalid;
 }
 
 Counters Engine::counters() const {
     const Turn turn(*this);
-    Counters counters = counters_;
-    for (const EntityHistory& history : histories_) counters.reclaimed_keys += history.reclaimed();
+    Counters counters = state_->totals.counters;
+    for (const EntityHistory& history : state_->histories) counters.reclaimed_keys += history.reclaimed();
     return counters;
 }
 
 std::size_t Engine::history_bytes_used() const {
     const Turn turn(*this);
-    return row_space_.used_bytes();
+    return state_->row_space.used_bytes();
 }
 
 std::uint64_t Engine::keys() const {
     const Turn turn(*this);
     std::uint64_t keys = 0;
-    for (const EntityHistory& history : histories_) keys += history.keys();
+    for (const EntityHistory& history : state_->histories) keys += history.keys();
     return keys;
 }
 
@@ -134,9 +116,10 @@ void Engine::give_way() const {
 
 // All keys are hashed by the time an event arrives here: their first cache lines are fetched together, not in turn.
 void Engine::prefetch(const EventRow& event) {
-    seen_ids_.prefetch(event.id());
-    for (std::size_t i = 0; i < histories_.size(); ++i) {
-        const quickthorn_group& group = histories_[i].group();
+    state_->seen_ids.prefetch(event.id());
+    const std::span<EntityHistory> histories = state_->histories;
+    for (std::size_t i = 0; i < histories.size(); ++i) {
+        const quickthorn_group& group = histories[i].group();
         Key& key = keys_[i];
         key.hash = event.hash(group.entity_slots[0]);
         key.present = event.present(group.entity_slots[0]);
@@ -144,7 +127,7 @@ void Engine::prefetch(const EventRow& event) {
             key.hash = joined(key.hash, event.hash(group.entity_slots[entity]));
             key.present = key.present && event.present(group.entity_slots[entity]);
         }
-        histories_[i].prefetch(key.hash);
+        histories[i].prefetch(key.hash);
     }
 }
 
@@ -152,12 +135,13 @@ Engine::Meeting Engine::meet(const EventRow& event) {
     prefetch(event);
     const EventView view = view_of(event);
     Meeting meeting;
-    for (std::size_t i = 0; i < histories_.size(); ++i) {
+    const std::span<EntityHistory> histories = state_->histories;
+    for (std::size_t i = 0; i < histories.size(); ++i) {
         Key& key = keys_[i];
-        key.entity = key.present ? histories_[i].find(key.hash, view) : nullptr;
+        key.entity = key.present ? histories[i].find(key.hash, view) : nullptr;
         if (key.entity != nullptr && event.time_us() < key.entity->newest_us) meeting.status = Status::late;
     }
-    meeting.duplicate = seen_ids_.contains(event.id());
+    meeting.duplicate = state_->seen_ids.contains(event.id());
     if (meeting.duplicate) meeting.status = Status::duplicate;
     return meeting;
 }
@@ -165,8 +149,9 @@ Engine::Meeting Engine::meet(const EventRow& event) {
 Engine::Meeting Engine::read_features(const EventRow& event) {
     const Meeting meeting = meet(event);
     const EventView view = view_of(event);
-    for (std::size_t i = 0; i < histories_.size(); ++i) {
-        EntityHistory& history = histories_[i];
+    const std::span<EntityHistory> histories = state_->histories;
+    for (std::size_t i = 0; i < histories.size(); ++i) {
+        EntityHistory& history = histories[i];
         const quickthorn_group& group = history.group();
         if (!keys_[i].present || history.too_late(keys_[i].entity, event.time_us())) {
             std::fill_n(values_.begin() + group.value_first, group.value_count, missing);
@@ -190,29 +175,30 @@ Verdict Engine::decide_on(const Meeting& meeting) {
 
 Status Engine::update(const EventRow& event, const Meeting& meeting) {
     if (meeting.duplicate) {
-        ++counters_.duplicates;
+        ++state_->totals.counters.duplicates;
         return meeting.status;
     }
-    seen_ids_.remember(event.id());
+    state_->seen_ids.remember(event.id());
     const EventView view = view_of(event);
     Status status = meeting.status;
-    for (std::size_t i = 0; i < histories_.size(); ++i) {
+    const std::span<EntityHistory> histories = state_->histories;
+    for (std::size_t i = 0; i < histories.size(); ++i) {
         if (!keys_[i].present) continue;
-        const Stored stored = histories_[i].store(keys_[i].hash, keys_[i].entity, view);
+        const Stored stored = histories[i].store(keys_[i].hash, keys_[i].entity, view);
         count(stored);
         if (stored == Stored::over_limit || stored == Stored::out_of_space) status = worse(status, Status::capped);
     }
-    clock_us_ = std::max(clock_us_, event.time_us());
+    state_->totals.clock_us = std::max(state_->totals.clock_us, event.time_us());
     return status;
 }
 
 void Engine::count(Stored stored) {
     switch (stored) {
         case Stored::in_order: break;
-        case Stored::in_place: ++counters_.late_in_place; break;
-        case Stored::too_late: ++counters_.late_left_out; break;
-        case Stored::over_limit: ++counters_.over_row_limit; break;
-        case Stored::out_of_space: ++counters_.out_of_space; break;
+        case Stored::in_place: ++state_->totals.counters.late_in_place; break;
+        case Stored::too_late: ++state_->totals.counters.late_left_out; break;
+        case Stored::over_limit: ++state_->totals.counters.over_row_limit; break;
+        case Stored::out_of_space: ++state_->totals.counters.out_of_space; break;
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -10,39 +11,18 @@
 
 #include "quickthorn/calibration.hpp"
 #include "quickthorn/decision.hpp"
-#include "quickthorn/entity_history.hpp"
+#include "quickthorn/engine_state.hpp"
 #include "quickthorn/event_fields.hpp"
 #include "quickthorn/forest.hpp"
 #include "quickthorn/library.hpp"
-#include "quickthorn/seen_ids.hpp"
 
 namespace quickthorn {
-
-struct EngineLimits {
-    HistoryLimits history;
-    std::uint32_t remembered_ids = 1u << 20;
-    std::size_t history_bytes = std::size_t{16} << 30;  // row space shared by all groups
-};
 
 struct Verdict {
     double score = 0;
     double margin = 0;
     Outcome outcome = Outcome::approve;
     Status status = Status::ok;
-};
-
-// How often what happened since load.
-struct Counters {
-    std::uint64_t decided = 0;
-    std::uint64_t scored = 0;
-    std::uint64_t observed = 0;
-    std::uint64_t invalid = 0;
-    std::uint64_t duplicates = 0;
-    std::uint64_t late_in_place = 0;   // rows put where they belong, per entity
-    std::uint64_t late_left_out = 0;   // rows older than the lateness allows, per entity
-    std::uint64_t over_row_limit = 0;  // rows that cost an older one its place, per entity
-    std::uint64_t out_of_space = 0;    // rows left out for want of keys or row space
-    std::uint64_t reclaimed_keys = 0;  // entities that expired and whose memory is free again
 };
 
 // One bundle at work. Allocates at construction and never again. Any thread may call; calls run one at a time, and a
@@ -95,7 +75,7 @@ private:
     };
 
     EventView view_of(const EventRow& event) const {
-        return {event.time_us(), event.slots(), event.hashes(), clock_us_};
+        return {event.time_us(), event.slots(), event.hashes(), state_->totals.clock_us};
     }
     void prefetch(const EventRow& event);
     Meeting meet(const EventRow& event);
@@ -108,15 +88,10 @@ private:
     const EventSchema& schema_;
     std::optional<Forest> forest_;
     Policy policy_;
-    Region region_;
-    SeenIds seen_ids_;
-    RowSpace row_space_;
-    std::vector<EntityHistory> histories_;
-    std::vector<Key> keys_;                           // of the event at hand, per group
-    std::vector<double> values_;                      // what the groups keep, read
-    std::vector<double> vector_;                      // the feature vector
-    std::int64_t clock_us_ = std::int64_t{-1} << 62;  // the largest time of an event that was let in
-    Counters counters_;
+    std::unique_ptr<EngineState> state_;  // all that is remembered from one event to the next
+    std::vector<Key> keys_;               // of the event at hand, per group
+    std::vector<double> values_;          // what the groups keep, read
+    std::vector<double> vector_;          // the feature vector
     mutable std::mutex turn_;
     mutable std::atomic<int> waiting_{0};
 };

@@ -11,6 +11,7 @@ EntityHistory::EntityHistory(const quickthorn_group& group, const HistoryLimits&
                              RowSpace& space)
     : group_(group),
       limits_(limits),
+      sweep_(region.make<Sweep>()),
       table_(region, limits.max_keys, group.state_bytes),
       store_(space, group.row_bytes),
       nobody_(region.at<KeyRecord>(region.carve(sizeof(KeyRecord) + group.state_bytes))),
@@ -83,13 +84,14 @@ KeyRecord* EntityHistory::add(const Hash128& hash, const EventView& event) {
 void EntityHistory::forget(KeyRecord& entity) {
     if (entity.capacity != 0) store_.give_back(entity.rows, static_cast<unsigned>(std::countr_zero(entity.capacity)));
     table_.erase(&entity);
-    ++reclaimed_;
+    ++sweep_->reclaimed;
 }
 
 void EntityHistory::reclaim(std::uint32_t records, std::int64_t at_us) {
     for (std::uint32_t looked_at = 0; looked_at < std::min(records, table_.records()); ++looked_at) {
-        hand_ = hand_ % table_.records() + 1;
-        KeyRecord& candidate = *table_.record(hand_);
+        const std::uint32_t number = static_cast<std::uint32_t>(sweep_->hand) % table_.records() + 1;
+        sweep_->hand = number;
+        KeyRecord& candidate = *table_.record(number);
         if (expired(candidate, at_us)) forget(candidate);
     }
 }

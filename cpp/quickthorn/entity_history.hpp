@@ -40,8 +40,8 @@ public:
 
     // Bytes that are carved from the region beside rows.
     static std::size_t table_bytes(const quickthorn_group& group, const HistoryLimits& limits) {
-        return KeyTable::bytes(limits.max_keys, group.state_bytes) + sizeof(KeyRecord) + group.state_bytes +
-               group.record_bytes + 192;
+        return sizeof(Sweep) + KeyTable::bytes(limits.max_keys, group.state_bytes) + RowStore::table_bytes +
+               sizeof(KeyRecord) + group.state_bytes + group.record_bytes + 256;
     }
 
     const quickthorn_group& group() const { return group_; }
@@ -54,7 +54,7 @@ public:
         return known != nullptr && expired(*known, judged_us(event)) ? nullptr : known;
     }
     // Entities that were forgotten and whose memory is free again.
-    std::uint64_t reclaimed() const { return reclaimed_; }
+    std::uint64_t reclaimed() const { return sweep_->reclaimed; }
 
     bool too_late(const KeyRecord* entity, std::int64_t event_us) const {
         return entity != nullptr && event_us < entity->newest_us - limits_.lateness_us;
@@ -94,14 +94,19 @@ private:
     bool grow(KeyRecord& entity);
     void put(KeyRecord& entity, const EventView& event);
 
+    // Of the search for expired entities.
+    struct Sweep {
+        std::uint64_t hand = 0;  // the record that was looked at last
+        std::uint64_t reclaimed = 0;
+    };
+
     const quickthorn_group& group_;
     HistoryLimits limits_;
+    Sweep* sweep_;
     KeyTable table_;
     RowStore store_;
     KeyRecord* nobody_;  // an empty record: what a never-seen entity reads from
     std::byte* scratch_;
-    std::uint32_t hand_ = 0;  // the record that was looked at last for being expired
-    std::uint64_t reclaimed_ = 0;
 };
 
 }  // namespace quickthorn

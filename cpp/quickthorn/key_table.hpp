@@ -43,33 +43,37 @@ public:
 
     // The record of a number from 1 to records(), for going over all of them; erased ones have no_time as newest.
     KeyRecord* record(std::uint32_t number) { return reinterpret_cast<KeyRecord*>(records_ + (number - 1) * stride_); }
-    std::uint32_t records() const { return records_used_; }
+    std::uint32_t records() const { return extent_->records; }
     static constexpr std::int64_t no_time = INT64_MAX;
 
-    std::uint32_t keys() const { return keys_; }
+    std::uint32_t keys() const { return extent_->keys; }
 
 private:
     static constexpr std::uint32_t first_buckets = 1024;
+
+    struct Extent {
+        std::uint32_t keys = 0;
+        std::uint32_t records = 0;  // given out so far, erased ones included
+        std::uint32_t erased = 0;  // number of the last erased record, which leads to the others; 0 where there is none
+        std::uint32_t buckets = first_buckets;
+        std::uint32_t level = first_buckets;  // buckets at the start of this round of splits, a power of two
+    };
 
     static std::size_t record_stride(std::uint32_t state_bytes);
 
     std::uint32_t bucket(const Hash128& hash) const {
         const auto low = static_cast<std::uint32_t>(hash.low);
-        const std::uint32_t wide = low & (2 * level_ - 1);
-        return wide < buckets_ ? wide : low & (level_ - 1);
+        const std::uint32_t wide = low & (2 * extent_->level - 1);
+        return wide < extent_->buckets ? wide : low & (extent_->level - 1);
     }
 
     void split_one_bucket();
 
+    Extent* extent_;
     std::uint32_t* heads_;
     std::byte* records_;
     std::size_t stride_;
     std::uint32_t max_keys_;
-    std::uint32_t keys_ = 0;
-    std::uint32_t records_used_ = 0;
-    std::uint32_t erased_ = 0;  // number of the last erased record, which leads to the others; 0 where there is none
-    std::uint32_t buckets_ = first_buckets;
-    std::uint32_t level_ = first_buckets;  // buckets at the start of this round of splits, a power of two
 };
 
 }  // namespace quickthorn

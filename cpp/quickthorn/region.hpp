@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <stdexcept>
+#include <type_traits>
 
 namespace quickthorn {
 
@@ -25,6 +27,15 @@ public:
 
     // Sets aside `bytes`, aligned to a cache line, zero-filled; for use at load only.
     Offset carve(std::size_t bytes);
+
+    // Sets aside a T, made as T{}; what is kept outside of arrays lives in the region too, so that its bytes are all
+    // there is to remember.
+    template <class T>
+    T* make() {
+        static_assert(std::is_trivially_copyable_v<T> && std::has_unique_object_representations_v<T>,
+                      "the region is saved and restored byte by byte");
+        return new (base_ + carve(sizeof(T))) T{};
+    }
 
     template <class T>
     T* at(Offset offset) {

@@ -7,10 +7,12 @@ namespace quickthorn {
 std::uint32_t SeenIds::index_slots(std::uint32_t limit) { return std::bit_ceil(2 * limit); }
 
 std::size_t SeenIds::bytes(std::uint32_t limit) {
-    return sizeof(Hash128) * limit + 64 + sizeof(std::uint32_t) * std::size_t{index_slots(limit)} + 64;
+    return sizeof(Ring) + 64 + sizeof(Hash128) * limit + 64 + sizeof(std::uint32_t) * std::size_t{index_slots(limit)} +
+           64;
 }
 
 SeenIds::SeenIds(Region& region, std::uint32_t limit) : limit_(limit), mask_(index_slots(limit) - 1) {
+    ring_ = region.make<Ring>();
     ids_ = region.at<Hash128>(region.carve(sizeof(Hash128) * limit));
     index_ = region.at<std::uint32_t>(region.carve(sizeof(std::uint32_t) * std::size_t{index_slots(limit)}));
 }
@@ -22,12 +24,14 @@ std::uint32_t SeenIds::find(const Hash128& id) const {
 }
 
 void SeenIds::remember(const Hash128& id) {
-    if (full_) forget(ids_[next_]);
-    ids_[next_] = id;
-    index_[find(id)] = next_ + 1;
-    if (++next_ == limit_) {
-        next_ = 0;
-        full_ = true;
+    const std::uint32_t place = ring_->next;
+    if (ring_->full != 0) forget(ids_[place]);
+    ids_[place] = id;
+    index_[find(id)] = place + 1;
+    if (place + 1 == limit_) {
+        *ring_ = {.next = 0, .full = 1};
+    } else {
+        ring_->next = place + 1;
     }
 }
 

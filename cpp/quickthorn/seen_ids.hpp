@@ -33,12 +33,16 @@ private:
 
     void forget(const Hash128& id);
 
+    struct Ring {
+        std::uint32_t next = 0;  // where the next id goes
+        std::uint32_t full = 0;  // 1 once an older id has to give way
+    };
+
+    Ring* ring_;
     Hash128* ids_;
     std::uint32_t* index_;  // 1 + place in ids_, 0 when empty
     std::uint32_t limit_;
     std::uint32_t mask_;
-    std::uint32_t next_ = 0;
-    bool full_ = false;
 };
 
 }  // namespace quickthorn

@@ -1,0 +1,33 @@
+#include "quickthorn/engine_state.hpp"
+
+#include <span>
+
+namespace quickthorn {
+namespace {
+
+std::span<const quickthorn_group> groups_of(const quickthorn_library& library) {
+    return {library.groups, library.group_count};
+}
+
+std::size_t region_bytes(const quickthorn_library& library, const EngineLimits& limits) {
+    std::size_t bytes = SeenIds::bytes(limits.remembered_ids) + limits.history_bytes + 4096;
+    for (const quickthorn_group& group : groups_of(library)) {
+        bytes += EntityHistory::table_bytes(group, limits.history);
+    }
+    return bytes;
+}
+
+}  // namespace
+
+EngineState::EngineState(const quickthorn_library& library, const EngineLimits& limits)
+    : region(region_bytes(library, limits)),
+      totals(*region.make<EngineTotals>()),
+      seen_ids(region, limits.remembered_ids),
+      row_space(region, limits.history_bytes) {
+    histories.reserve(library.group_count);
+    for (const quickthorn_group& group : groups_of(library)) {
+        histories.emplace_back(group, limits.history, region, row_space);
+    }
+}
+
+}  // namespace quickthorn

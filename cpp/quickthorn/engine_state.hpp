@@ -1,0 +1,56 @@
+// Everything an engine remembers: one region, and the subjects that keep themselves in it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "quickthorn/entity_history.hpp"
+#include "quickthorn/library_abi.h"
+#include "quickthorn/region.hpp"
+#include "quickthorn/row_store.hpp"
+#include "quickthorn/seen_ids.hpp"
+
+namespace quickthorn {
+
+struct EngineLimits {
+    HistoryLimits history;
+    std::uint32_t remembered_ids = 1u << 20;
+    std::size_t history_bytes = std::size_t{16} << 30;  // row space shared by all groups
+};
+
+// How often what happened since load.
+struct Counters {
+    std::uint64_t decided = 0;
+    std::uint64_t scored = 0;
+    std::uint64_t observed = 0;
+    std::uint64_t invalid = 0;
+    std::uint64_t duplicates = 0;
+    std::uint64_t late_in_place = 0;   // rows put where they belong, per entity
+    std::uint64_t late_left_out = 0;   // rows older than the lateness allows, per entity
+    std::uint64_t over_row_limit = 0;  // rows that cost an older one its place, per entity
+    std::uint64_t out_of_space = 0;    // rows left out for want of keys or row space
+    std::uint64_t reclaimed_keys = 0;  // entities that expired and whose memory is free again
+};
+
+// What belongs to no id and no entity.
+struct EngineTotals {
+    std::int64_t clock_us = std::int64_t{-1} << 62;  // the largest time of an event that was let in
+    Counters counters;
+};
+
+// Allocates at construction and never again. A subject that remembers something is a member here, and carves all of it
+// from the region, the last scalar included: the region's carved bytes are the state, to be saved and restored.
+struct EngineState {
+    EngineState(const quickthorn_library& library, const EngineLimits& limits);
+    EngineState(const EngineState&) = delete;  // its parts know each other by address
+    EngineState& operator=(const EngineState&) = delete;
+
+    Region region;
+    EngineTotals& totals;
+    SeenIds seen_ids;
+    RowSpace row_space;
+    std::vector<EntityHistory> histories;  // one per group of the library
+};
+
+}  // namespace quickthorn
