@@ -159,7 +159,7 @@ def test_things_that_are_no_model(source: object) -> None:
         (b"hello", "not a model: the file begins with b'hello'"),
         (b"CBM1\x00\x00", "CatBoost"),
         (b"\x80\x04\x95", "pickle"),
-        (b"binf\x00\x00", "old binary format"),
+        (b"binf\x00\x00", "XGBoost binary is truncated or altered"),
         (b"{}", "no member 'learner'"),
         (b'{"name": "tree", "version": "v4"}', "no member 'learner'"),
         (b"{" + b'"a":[' * 5000, "not sound JSON"),

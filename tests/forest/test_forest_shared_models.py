@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quickthorn.errors import ModelError
 from quickthorn.forest.emission import emit_forest
 from quickthorn.forest.importing import load_model
 from quickthorn.forest.probes import probe_rows
@@ -74,9 +73,3 @@ def test_text_categories_have_a_dictionary(shared_models: Path) -> None:
     assert dictionary is not None
     named = {feature: levels[:2] for feature, levels in enumerate(dictionary) if levels is not None}
     assert named == {13: ("R11", "R21"), 14: ("Diesel", "Regular")}
-
-
-@pytest.mark.parametrize("name", ["treelite_mushroom/mushroom.model", "treelite_dermatology/dermatology.model"])
-def test_the_old_binary_format_is_refused_with_the_way_out(shared_models: Path, name: str) -> None:
-    with pytest.raises(ModelError, match=r"old binary format.*save it again as \.ubj"):
-        load_model(shared_models / name)

@@ -241,3 +241,16 @@ def test_infinite_rows_are_scored_although_a_matrix_refuses_them(
     native = compile_forest(model.ensemble)
     assert np.array_equal(native.leaves(rows), model.source_leaves(rows))
     assert np.array_equal(native.margins(rows), model.source_margins(rows))
+
+
+def test_nodes_that_pruning_cut_off_stay_in_the_file(
+    xgboost: Any, training: Any, tmp_path: Path, assert_equal_to_source: Callable[..., None]
+) -> None:
+    booster = train(xgboost, training, tree_method="exact", gamma=4.0, max_depth=6)
+    path = tmp_path / "model.json"
+    booster.save_model(path)
+    trees = json.loads(path.read_text())["learner"]["gradient_booster"]["model"]["trees"]
+    assert sum(int(tree["tree_param"]["num_deleted"]) for tree in trees) > 10
+    model = load_model(path)
+    assert np.array_equal(model.source_margins(training[0]), load_model(booster).source_margins(training[0]))
+    assert_equal_to_source(model, optimise="-O1")

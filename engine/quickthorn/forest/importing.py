@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +15,7 @@ from quickthorn.errors import ModelError
 from quickthorn.forest import catboost_model, lightgbm_model, sklearn_model, xgboost_model
 from quickthorn.forest.categories import recoded, to_own_codes
 from quickthorn.forest.ensemble import Ensemble
-
-# XGBoost's old binary format has no mark of its own at the start: numbers in 136 bytes, then the objective's name.
-_OLD_XGBOOST = re.compile(rb".{136}[\x05-\x40]\0{7}[a-z]+:[a-z0-9]+", re.DOTALL)
+from quickthorn.forest.xgboost_binary import is_binary
 
 
 class SourceModel(Protocol):
@@ -115,11 +112,11 @@ class LoadedModel:
 def load_model(source: object, *, category_codes: bool = False) -> LoadedModel:
     """Read a trained forest of one output or several; Ensemble.require_single_output says whether it can decide.
 
-    `source` is the path of an XGBoost model (JSON or UBJSON) or a LightGBM model text, told apart by their content; an
-    XGBoost or LightGBM Booster; a fitted estimator of their scikit-learn wrappers; a CatBoost model (.cbm or JSON) or
-    object; or a tree estimator of scikit-learn, fitted or in a skops file. What is read is what the
-    library's own predict uses: all trees of a file or an XGBoost Booster, and those up to the best iteration of a
-    wrapper or a LightGBM Booster stopped early.
+    `source` is the path of an XGBoost model (JSON, UBJSON, or the old binary format) or a LightGBM model text, told
+    apart by their content; an XGBoost or LightGBM Booster; a fitted estimator of their scikit-learn wrappers; a
+    CatBoost model (.cbm or JSON) or object; or a tree estimator of scikit-learn, fitted or in a skops file. What is
+    read is what the library's own predict uses: all trees of a file or an XGBoost Booster, and those up to the best
+    iteration of a wrapper or a LightGBM Booster stopped early.
 
     Rows hold the codes of categories. Where a model was trained on a data frame's categories that are not their own
     codes, `ensemble.category_dictionary` says which code stands for which (XGBoost, LightGBM); with `category_codes`
@@ -167,20 +164,19 @@ def _load_file(path: Path, category_codes: bool) -> LoadedModel:
         return _loaded(*catboost_model.read_file(data, where))
     if sklearn_model.is_archive(data):
         return _loaded(*sklearn_model.read_skops(data, where))
-    if data.lstrip()[:1] == b"{":
+    # The old binary format may begin with any byte, a brace too.
+    if is_binary(data) or data.lstrip()[:1] == b"{":
         return _loaded(*xgboost_model.read_file(data, where, category_codes=category_codes))
-    raise ModelError(f"{where}: {_describe(data)}; expected an XGBoost model (JSON or UBJSON) or a LightGBM model text")
+    raise ModelError(
+        f"{where}: {_describe(data)}; expected an XGBoost model, a LightGBM model text, a CatBoost "
+        "model or a skops file"
+    )
 
 
 def _describe(data: bytes) -> str:
     """What bytes that are no known model look like."""
     if not data:
         return "the file is empty"
-    if data.startswith(b"binf") or _OLD_XGBOOST.match(data):
-        return (
-            "this is XGBoost's old binary format, which its current versions do not read; load it with XGBoost 1.6 to "
-            "2.1 and save it again as .ubj"
-        )
     if data.startswith(b"\x80"):
         return "this is a pickle, which is never opened; save a scikit-learn model with skops"
     return f"not a model: the file begins with {data[:12]!r}"

@@ -1,4 +1,4 @@
-"""XGBoost's model document (JSON or UBJSON): decoded, checked, and written anew from what was checked.
+"""XGBoost's model document (JSON, UBJSON or old binary): decoded, checked, and written anew from what was checked.
 
 XGBoost and Treelite follow a document's numbers without looking, and crash or hang on altered ones; so neither sees a
 document that did not pass here. What splits mean is not decided here; that is Treelite's part.
@@ -18,6 +18,7 @@ from quickthorn.errors import ModelError
 from quickthorn.forest.ensemble import MAX_FEATURES, is_cover
 from quickthorn.forest.structure import FlatTrees, flatten_trees
 from quickthorn.forest.ubjson import read_ubjson, write_ubjson
+from quickthorn.forest.xgboost_binary import is_binary, read_binary
 from quickthorn.forest.xgboost_objective import XGBoostObjective, read_objective
 from quickthorn.forest.xgboost_tree import (
     DecimalText,
@@ -37,6 +38,9 @@ class XGBoostDocument:
     """What a sound model document says."""
 
     version: tuple[int, ...]
+    """Three numbers; two in the old binary format, and none of those from before 1.0"""
+    base_is_margin: bool
+    """Whether base_score is the margin itself, as before 1.0, and not what XGBoost makes a margin of"""
     objective: XGBoostObjective
     feature_count: int
     feature_names: tuple[str, ...] | None
@@ -136,12 +140,16 @@ class XGBoostDocument:
             },
             "objective": {"name": objective.name, **objective.parameters},
         }
-        return write_ubjson({"learner": learner, "version": list(self.version)})
+        return write_ubjson({"learner": learner, "version": [*self.version, 0, 0, 0][:3]})
 
 
 def read_document(data: bytes, where: str) -> XGBoostDocument:
-    """The tree ensemble in a JSON or UBJSON document; raises ModelError saying what else it is."""
-    document = _decode(data, where)
+    """The tree ensemble in a model's bytes; raises ModelError saying what else they are."""
+    binary = is_binary(data)
+    document = read_binary(data, where) if binary else _decode(data, where)
+    version = tuple(integers(document, where, "version").tolist())
+    if not binary and len(version) != 3:
+        raise ModelError(f"{where}: version: expected three numbers, got {len(version)}")
     learner = mapping(document, where, "learner")
     model, weights = _read_booster(mapping(learner, where, "gradient_booster"), where)
     objective = read_objective(learner, where)
@@ -153,7 +161,8 @@ def read_document(data: bytes, where: str) -> XGBoostDocument:
         raise ModelError(f"{where}: {len(names)} feature names for {feature_count} features")
     trees = _read_trees(model, feature_count, objective.output_count, where)
     return XGBoostDocument(
-        version=tuple(integers(document, where, "version").tolist()),
+        version=version,
+        base_is_margin=not version,
         objective=objective,
         feature_count=feature_count,
         feature_names=tuple(names) or None,

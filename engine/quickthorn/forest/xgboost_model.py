@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from quickthorn.calibration.link import Link
 from quickthorn.errors import ModelError
 from quickthorn.extras import require
 from quickthorn.forest.categories import Levels, dictionary_of
@@ -21,14 +22,17 @@ from quickthorn.forest.xgboost_document import XGBoostDocument, read_document
 
 _PURPOSE = "reading an XGBoost model"
 
+# How many float32 a base_score is off at most after a way through a margin and back.
+_BASE_SCORE_STEPS = 16
+
 # Treelite's numbers for a node's kind and for the operator "<".
 _LEAF, _NUMERIC, _CATEGORICAL = 0, 1, 2
 _LESS_THAN = 2
 
 
 def read_file(data: bytes, where: str, *, category_codes: bool) -> tuple[Ensemble, XGBoostSource]:
-    """The forest in a JSON or UBJSON file's bytes, and the booster it makes; all trees, as Booster predicts."""
-    document = read_document(data, where)
+    """The forest in a file's bytes, and the booster it makes; all trees, as Booster predicts."""
+    document = _with_base_score(read_document(data, where), where)
     ensemble = _read(document, where, category_codes)
     return ensemble, XGBoostSource(_load(document, where), ensemble, document, where)
 
@@ -84,7 +88,7 @@ def _read(document: XGBoostDocument, where: str, category_codes: bool) -> Ensemb
     tree_start = first_node[np.searchsorted(first_node, trees.leaf_nodes, "right") - 1]
     return Ensemble(
         source="xgboost",
-        source_version=".".join(map(str, document.version)),
+        source_version=".".join(map(str, document.version)) or None,
         objective=document.objective.name,
         feature_count=document.feature_count,
         feature_names=document.feature_names,
@@ -188,6 +192,39 @@ def _base_margins(document: XGBoostDocument, where: str) -> npt.NDArray[np.float
     if len(margins) != document.objective.output_count:
         raise ModelError(f"{where}: XGBoost gives {len(margins)} margins; expected {document.objective.output_count}")
     return margins
+
+
+def _with_base_score(document: XGBoostDocument, where: str) -> XGBoostDocument:
+    """The same model with a base_score that is not the margin itself, but of which XGBoost makes that margin.
+
+    XGBoost 1.0 to 3.0 made up for the difference themselves, but for binary:hinge with another margin.
+    """
+    if not document.base_is_margin:
+        return document
+    margin = np.float32(document.objective.base_score)
+    for base_score in _base_scores_near(margin, document.objective.link):
+        objective = replace(document.objective, base_score=str(base_score))
+        found = replace(document, base_is_margin=False, objective=objective)
+        try:
+            if (_base_margins(found, where) == margin).all():
+                return found
+        except ModelError:
+            # Outside what the objective takes for a base_score.
+            continue
+    raise ModelError(f"{where}: base_score: no base_score of XGBoost becomes the margin {margin} that the trees add to")
+
+
+def _base_scores_near(margin: np.float32, link: Link) -> Iterator[np.float32]:
+    """The margin itself, and those float32 that a logistic or exponential objective may turn into it."""
+    yield margin
+    if link in (Link.SIGMOID, Link.EXP):
+        with np.errstate(over="ignore"):
+            below = above = np.float32(link.score(float(margin)))
+        yield below
+        for _ in range(_BASE_SCORE_STEPS):
+            below, above = np.nextafter(below, np.float32(-np.inf)), np.nextafter(above, np.float32(np.inf))
+            yield below
+            yield above
 
 
 @contextmanager

@@ -81,7 +81,9 @@ class XGBoostTree:
         Of the hessians, XGBoost's explanations depend: they are kept where they are known.
         """
         size = len(self.left_children)
-        parents = np.full(size, _ROOT_PARENT if self.leaf_weights is None else -1, np.int32)
+        # XGBoost looks at the parent of every node but the root, also of those that pruning cut off.
+        parents = np.zeros(size, np.int32)
+        parents[0] = _ROOT_PARENT if self.leaf_weights is None else -1
         for children in (self.left_children, self.right_children):
             split = children >= 0
             parents[children[split]] = np.flatnonzero(split)
