@@ -43,6 +43,10 @@ class BundleError(QuickthornError):
     """A bundle file is truncated, altered, of another format, or does not do what its golden vectors say."""
 
 
+class SigningError(QuickthornError):
+    """A key cannot be used, or a bundle is not signed as the trust file demands."""
+
+
 class StateError(QuickthornError, RuntimeError):
     """The engine's state region cannot be created or is full."""
 

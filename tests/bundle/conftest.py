@@ -30,6 +30,7 @@ _DOCUMENT: Document = {
     "format_version": 2,
     "abi_version": 2,
     "quickthorn": "0.1.0",
+    "version": 3,
     "targets": ["x86-64-v3"],
     "event": "Payment",
     "schema": [
@@ -86,6 +87,7 @@ def manifest() -> Manifest:
     """The manifest of the small bundle as the product's records."""
     return Manifest(
         quickthorn="0.1.0",
+        version=3,
         targets=("x86-64-v3",),
         event="Payment",
         schema=(

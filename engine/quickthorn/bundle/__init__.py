@@ -8,7 +8,9 @@ from quickthorn.bundle.archive import (
     read_forest,
     write_bundle,
     write_forest,
+    write_signatures,
 )
+from quickthorn.bundle.envelope import Envelope
 from quickthorn.bundle.forest_manifest import ForestManifest
 from quickthorn.bundle.manifest import (
     ABI_VERSION,
@@ -28,6 +30,7 @@ __all__ = [
     "ABI_VERSION",
     "FORMAT_VERSION",
     "Bundle",
+    "Envelope",
     "ForestFile",
     "ForestManifest",
     "ForestSummary",
@@ -44,4 +47,5 @@ __all__ = [
     "read_forest",
     "write_bundle",
     "write_forest",
+    "write_signatures",
 ]

@@ -1,10 +1,10 @@
 """The bundle archive: a small container of named members in which every byte is covered by a digest or a rule.
 
-    prelude (64 bytes), manifest (JSON), zeros, member, zeros, member, zeros ...
+    prelude (64 bytes), manifest (JSON), zeros, member, zeros, member, zeros ... signature block
 
-where each run of zeros ends at a multiple of 64; docs/BUNDLE_FORMAT.md specifies every byte. A file is read once, into
-memory: sizes are held to limits before anything of that size is allocated, and digests are taken of the very bytes
-that are handed on.
+where each run of zeros ends at a multiple of 64; docs/BUNDLE_FORMAT.md specifies every byte. The block is there only
+where somebody has signed, and is no part of what the bundle id stands for. A file is read once, into memory: sizes are
+held to limits before anything of that size is allocated, and digests are taken of the very bytes that are handed on.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from typing import Final
 
 import msgspec
 
+from quickthorn.bundle.envelope import Envelope
 from quickthorn.bundle.forest_manifest import ForestManifest
 from quickthorn.bundle.manifest import Manifest, Member, check_member_name
 from quickthorn.bundle.manifest_json import AnyManifest, decode_manifest, encode_manifest
+from quickthorn.bundle.signature_block import BLOCK_LIMIT_BYTES, BLOCK_MAGIC, decode_block, encode_block
 from quickthorn.errors import BundleError
 
 MAGIC: Final = b"\x89QTHORN\n"
@@ -50,12 +52,14 @@ class Bundle:
     ``members``     member name → its bytes, as a read-only view of the one copy in memory
     ``bundle_id``   SHA-256 of the header in hex: it covers the manifest, and by the digests in it every member
     ``size_bytes``  length of the whole file
+    ``envelopes``   what was signed of it; nobody has judged the signatures yet (``Trust.check`` does)
     """
 
     manifest: Manifest
     members: Mapping[str, memoryview]
     bundle_id: str
     size_bytes: int
+    envelopes: tuple[Envelope, ...] = ()
 
     @property
     def short_id(self) -> str:
@@ -71,6 +75,7 @@ class ForestFile:
     members: Mapping[str, memoryview]
     forest_id: str
     size_bytes: int
+    envelopes: tuple[Envelope, ...] = ()
 
 
 def write_bundle(path: str | os.PathLike[str], manifest: Manifest, members: Mapping[str, bytes | memoryview]) -> str:
@@ -109,19 +114,36 @@ def read_forest(source: str | os.PathLike[str] | bytes) -> ForestFile:
     return ForestFile(*_read_any(source, ForestManifest, "forest"))
 
 
+def write_signatures(path: str | os.PathLike[str], bundle_id: str, envelopes: tuple[Envelope, ...]) -> None:
+    """Put these envelopes behind the image of a bundle or forest file, in place of those that are there.
+
+    The file is replaced as a whole or not at all. BundleError where it is not the file of that id any more, or cannot
+    be written.
+    """
+    origin = os.fspath(path)
+    try:
+        image = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{origin}: expected a readable bundle file, found: {_reason(error)}") from error
+    _, found_id, image_bytes = _read_header(BytesIO(image), len(image), origin)
+    if found_id != bundle_id:
+        raise BundleError(f"{origin}: expected bundle {bundle_id[:16]}, found {found_id[:16]}")
+    _replace_file(Path(path), image[:image_bytes] + encode_block(envelopes, origin), origin)
+
+
 def _write(
     path: str | os.PathLike[str], manifest: Manifest | ForestManifest, members: Mapping[str, bytes | memoryview]
 ) -> str:
     origin = os.fspath(path)
     image = _assemble(manifest, members, origin)
-    _, _, file_id, _ = _read(BytesIO(image), len(image), type(manifest), origin)
+    file_id = _read(BytesIO(image), len(image), type(manifest), origin)[2]
     _replace_file(Path(path), image, origin)
     return file_id
 
 
 def _read_any(
     source: str | os.PathLike[str] | bytes, manifest_type: type[AnyManifest], what: str
-) -> tuple[AnyManifest, Mapping[str, memoryview], str, int]:
+) -> tuple[AnyManifest, Mapping[str, memoryview], str, int, tuple[Envelope, ...]]:
     if isinstance(source, bytes):
         return _read(BytesIO(source), len(source), manifest_type, what)
     origin = os.fspath(source)
@@ -139,10 +161,10 @@ def _read_any(
 
 def _read(
     file: FileIO | BytesIO, size_bytes: int, manifest_type: type[AnyManifest], origin: str
-) -> tuple[AnyManifest, Mapping[str, memoryview], str, int]:
-    encoded, file_id = _read_header(file, size_bytes, origin)
+) -> tuple[AnyManifest, Mapping[str, memoryview], str, int, tuple[Envelope, ...]]:
+    encoded, file_id, image_bytes = _read_header(file, size_bytes, origin)
     manifest = decode_manifest(encoded, manifest_type, origin)
-    area_bytes = size_bytes - file.tell()
+    area_bytes = image_bytes - file.tell()
     _check_layout(manifest, area_bytes, origin)
     area = _take(file, area_bytes, origin)
     members: dict[str, memoryview] = {}
@@ -153,11 +175,12 @@ def _read(
             raise BundleError(f"{origin}: member {member.name}: its bytes do not have the digest the manifest gives")
         _check_zeros(area[end : _aligned(end)], f"after member {member.name}", origin)
         members[member.name] = content
-    return manifest, MappingProxyType(members), file_id, size_bytes
+    envelopes = decode_block(_take(file, size_bytes - image_bytes, origin), origin) if size_bytes > image_bytes else ()
+    return manifest, MappingProxyType(members), file_id, size_bytes, envelopes
 
 
-def _read_header(file: FileIO | BytesIO, size_bytes: int, origin: str) -> tuple[memoryview, str]:
-    """The manifest's bytes, and the digest that stands for the whole file."""
+def _read_header(file: FileIO | BytesIO, size_bytes: int, origin: str) -> tuple[memoryview, str, int]:
+    """The manifest's bytes, the digest that stands for the whole image, and the image's length."""
     if size_bytes > FILE_LIMIT_BYTES:
         raise BundleError(f"{origin}: expected at most {FILE_LIMIT_BYTES} bytes, found {size_bytes}")
     if size_bytes < _PRELUDE_BYTES:
@@ -171,11 +194,11 @@ def _read_header(file: FileIO | BytesIO, size_bytes: int, origin: str) -> tuple[
         raise BundleError(
             f"{origin}: expected container version {CONTAINER_VERSION}, found version {container_version}{newer}"
         )
-    if stated_bytes != size_bytes:
+    if stated_bytes != size_bytes and not _has_block(file, stated_bytes, size_bytes):
         change = "truncated" if size_bytes < stated_bytes else "longer than it was written"
         raise BundleError(f"{origin}: expected {stated_bytes} bytes, found {size_bytes}: the file is {change}")
     area_start = _aligned(_PRELUDE_BYTES + manifest_bytes)
-    if not 0 < manifest_bytes <= MANIFEST_LIMIT_BYTES or area_start > size_bytes:
+    if not 0 < manifest_bytes <= MANIFEST_LIMIT_BYTES or area_start > stated_bytes:
         raise BundleError(
             f"{origin}: header: expected a manifest of 1 to {MANIFEST_LIMIT_BYTES} bytes inside the file, "
             f"found a length of {manifest_bytes}"
@@ -188,7 +211,20 @@ def _read_header(file: FileIO | BytesIO, size_bytes: int, origin: str) -> tuple[
     if digest.digest() != prelude[_PRELUDE.size :]:
         raise BundleError(f"{origin}: header: its bytes do not have the digest the header gives")
     _check_zeros(rest[manifest_bytes:], "after the manifest", origin)
-    return rest[:manifest_bytes], digest.hexdigest()
+    return rest[:manifest_bytes], digest.hexdigest(), stated_bytes
+
+
+def _has_block(file: FileIO | BytesIO, image_bytes: int, size_bytes: int) -> bool:
+    """Whether what lies behind the image begins as a signature block does; the place in the file stays as it was."""
+    if not _PRELUDE_BYTES <= image_bytes <= size_bytes - len(BLOCK_MAGIC):
+        return False
+    if size_bytes - image_bytes > BLOCK_LIMIT_BYTES:
+        return False
+    place = file.tell()
+    file.seek(image_bytes)
+    opening = file.read(len(BLOCK_MAGIC))
+    file.seek(place)
+    return opening == BLOCK_MAGIC
 
 
 def _check_layout(manifest: Manifest | ForestManifest, area_bytes: int, origin: str) -> None:

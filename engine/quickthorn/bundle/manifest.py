@@ -185,6 +185,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     """Everything a bundle says about itself. ``members`` is filled in by ``write_bundle``.
 
     ``quickthorn``      the version of this package that built the bundle
+    ``version``         which of its makers' bundles this is: a newer one has a higher number
     ``targets``         the CPU levels there is a library for, such as "x86-64-v3", the least demanding first
     ``event``           the name of the event class, for error messages
     ``schema``          its fields in slot order
@@ -204,6 +205,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     format_version: int = FORMAT_VERSION
     abi_version: int = ABI_VERSION
     quickthorn: Text
+    version: Natural = 0
     targets: Annotated[tuple[Text, ...], Meta(min_length=1)]
     event: Text
     schema: tuple[SchemaField, ...]

@@ -30,6 +30,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--policy", required=True, type=Path, help="policy file (TOML)")
     parser.add_argument("-o", "--output", required=True, type=Path, help="bundle file to write")
+    parser.add_argument(
+        "--bundle-version", type=int, default=0, metavar="N", help="which of your bundles this is, counted upwards"
+    )
     parser.add_argument("--target", help="one CPU level, x86-64-v2, x86-64-v3 or x86-64-v4 (default: all three)")
     parser.set_defaults(run=run)
 
@@ -45,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
             policy=args.policy,
             output=args.output,
             target=args.target,
+            version=args.bundle_version,
         )
     except QuickthornError as error:
         print(f"quickthorn compile: error: {error}", file=sys.stderr)

@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from quickthorn.bundle import (
     GoldenShapes,
     GroupSummary,
@@ -68,6 +70,7 @@ def compile_bundle(
     output: str | os.PathLike[str],
     target: str | None = None,
     cache: bool | str | os.PathLike[str] = True,
+    version: int = 0,
 ) -> BundleSummary:
     """Compile a feature set, a trained model and a policy into one bundle file, proven before it is written.
 
@@ -78,6 +81,7 @@ def compile_bundle(
     ``target``  the one CPU level to compile for, "x86-64-v2", "-v3" or "-v4"; by default all, chosen from at load
     ``cache``   whether what was compiled before may be taken from the user's cache directory, or a directory to use
                 instead (:mod:`quickthorn.compiling.cache`)
+    ``version`` which of your bundles this is: count upwards, so that a trust file can refuse what is older
 
     Raises FeatureError, ModelError, PolicyError or ToolchainError for what cannot be compiled, and BundleError when
     the compiled forest disagrees with its source library in a single leaf or bit of a margin.
@@ -92,6 +96,7 @@ def compile_bundle(
     planned = plan(features)
     forest = _forest(features, model, policy) if model is not None and policy is not None else None
     manifest, members = _assemble(features, planned, forest, compiler, targets, Cache.chosen(cache))
+    manifest = msgspec.structs.replace(manifest, version=version)
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
         # Proven as the engine will see it: read, verified, mapped, and held to the source library's golden vectors.
         unproven = Path(scratch) / "bundle.qt"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from quickthorn.signing import Trust
+
 _KEYS_MOST = 2**31
 _HASH_KEY_BYTES = 16
 # A bundle of features only is never asked for a score; these stand where its policy would.
@@ -44,6 +46,7 @@ class Engine(_native.Engine):
         max_keys: int = 2**24,
         max_history_bytes: int = 2**34,
         target: str | None = None,
+        trust: str | os.PathLike[str] | Trust | None = None,
     ) -> Engine:
         """Read, verify and map a bundle; the golden vectors are held to before the engine is handed out.
 
@@ -55,9 +58,12 @@ class Engine(_native.Engine):
         ``max_history_bytes``  most memory for past events; address space of that size is reserved at once, memory is
                                taken as it is used
         ``target``             the bundle's library to use, by CPU level; by default the best that this processor runs
+        ``trust``              a trust file, or a Trust: the bundle must be signed as it demands before any of its code
+                               is mapped; by default signatures are not looked at
 
         Raises BundleError for a file that is damaged, altered, of another format, compiled for another processor or
-        not what its golden vectors say; StateError where the address space cannot be reserved.
+        not what its golden vectors say; SigningError for one that is not signed as ``trust`` demands; StateError where
+        the address space cannot be reserved.
         """
         if errors not in ("fallback", "raise"):
             raise ValueError(f'errors: expected "fallback" or "raise", found {errors!r}')
@@ -68,6 +74,8 @@ class Engine(_native.Engine):
                 raise StateError(f"{name}: expected 1 to {most}, found {value!r}")
         origin = os.fspath(path)
         bundle = read_bundle(path)
+        if trust is not None:
+            _check_trust(trust, bundle, origin)
         manifest = bundle.manifest
         library = bundle.members[library_member(choose_target(manifest.targets, target, origin))]
         try:
@@ -128,6 +136,13 @@ class Engine(_native.Engine):
     def _batch(self, events: object, pass_name: str) -> Batch:
         ran = self._run_batch(events, pass_name)
         return Batch(ran["scores"], ran["margins"], ran["outcomes"], ran["statuses"], tuple(ran["errors"]))
+
+
+def _check_trust(trust: str | os.PathLike[str] | Trust, bundle: Bundle, origin: str) -> None:
+    # Imported where it is needed: a service that checks no signatures starts without cryptography.
+    from quickthorn.signing import Trust
+
+    (trust if isinstance(trust, Trust) else Trust.from_toml(trust)).check(bundle, origin)
 
 
 def _prove(engine: Engine, bundle: Bundle, origin: str) -> None:
