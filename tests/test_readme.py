@@ -31,7 +31,7 @@ def test_the_first_block_runs_as_printed(tmp_path: Path) -> None:
 
 def test_every_verb_in_a_command_exists() -> None:
     verbs = set(
-        re.findall(r"quickthorn (compile|demo|keygen|sign|simulate|verify)\b", README.read_text(encoding="utf-8"))
+        re.findall(r"quickthorn (bench|compile|demo|keygen|sign|simulate|verify)\b", README.read_text(encoding="utf-8"))
     )
     assert verbs >= {"compile", "demo"}
     for verb in verbs:

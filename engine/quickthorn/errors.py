@@ -47,6 +47,10 @@ class SigningError(QuickthornError):
     """A key cannot be used, or a bundle is not signed as the trust file demands."""
 
 
+class BudgetError(QuickthornError):
+    """A latency budget is malformed, or there is nothing to measure it with."""
+
+
 class StateError(QuickthornError, RuntimeError):
     """The engine's state region cannot be created or is full."""
 

@@ -1,0 +1,81 @@
+"""`quickthorn bench`: how long a bundle's decisions take here, and whether that is within a budget."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from quickthorn.cli.refusal import DONE, FAILED, refuse
+from quickthorn.errors import EventError, QuickthornError
+from quickthorn.extras import require
+from quickthorn.lifecycle import Budget, Latency, measure_latency, sample_events
+from quickthorn.serving import Engine
+
+DESCRIPTION = (
+    "Decide events one by one and print the percentiles of single calls, one after the other (hot) and each after a "
+    "sweep of 64 MiB (cold). Exit code 0 where a budget is kept or none is given, 1 where it is not, 2 where nothing "
+    "could be measured. On a shared machine, pin the process to a core and look at the median."
+)
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the verb `bench`."""
+    parser = subparsers.add_parser("bench", help="measure a bundle's latency", description=DESCRIPTION)
+    parser.add_argument("bundle", type=Path, help="bundle file to measure")
+    parser.add_argument(
+        "--events", type=Path, metavar="FILE", help="events to decide, .parquet or .jsonl (default: made up)"
+    )
+    parser.add_argument("--calls", type=int, default=50_000, help="how many events to decide (default %(default)s)")
+    parser.add_argument("--budget", type=Path, metavar="BUDGET.toml", help="limits, such as hot.p99_us = 20")
+    parser.add_argument("--trust", type=Path, metavar="TRUST.toml", help="trust file that signatures are held to")
+    parser.add_argument("--json", action="store_true", help="print what was found as one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print; returns the exit code."""
+    try:
+        budget = Budget.from_toml(args.budget) if args.budget is not None else Budget()
+        engine = Engine.load(args.bundle, trust=args.trust)
+        events = (
+            sample_events(engine.manifest.schema, args.calls)
+            if args.events is None
+            else _read_events(args.events)[: args.calls]
+        )
+        latency = measure_latency(engine, events)
+    except QuickthornError as error:
+        return refuse("bench", error)
+    broken = budget.broken_by(latency)
+    if args.json:
+        found = {"bundle_id": engine.bundle_id, "latency": latency, "within_budget": not broken, "broken": broken}
+        print(msgspec.json.encode(found).decode())
+    else:
+        _print(engine, latency, broken)
+    return FAILED if broken else DONE
+
+
+def _print(engine: Engine, latency: Latency, broken: tuple[str, ...]) -> None:
+    print(f"{engine!r}, microseconds a call")
+    print(f"{'':<6}{'calls':>10}{'p50':>10}{'p99':>10}{'p99.9':>10}{'most':>10}")
+    for state, found in (("hot", latency.hot), ("cold", latency.cold)):
+        figures = (found.p50_us, found.p99_us, found.p999_us, found.max_us)
+        print(f"{state:<6}{found.calls:>10,}" + "".join(f"{figure:>10.2f}" for figure in figures))
+    for sentence in broken:
+        print(f"over budget: {sentence}")
+
+
+def _read_events(path: Path) -> list[Any]:
+    """Dicts from a Parquet file, or the lines of JSON as bytes."""
+    try:
+        if path.suffix == ".jsonl":
+            return [line for line in path.read_bytes().splitlines() if line.strip()]
+        if path.suffix == ".parquet":
+            parquet = require("pyarrow.parquet", "compile", "reading events from Parquet")
+            events: list[Any] = parquet.read_table(path).to_pylist()
+            return events
+    except (OSError, ValueError) as error:
+        raise EventError(f"{path}: expected readable events, found: {error}") from error
+    raise EventError(f"{path}: expected a file name ending in .parquet or .jsonl, found {path.suffix!r}")
