@@ -1,0 +1,67 @@
+"""The feature stage's workloads: four entities with 60 windowed and 40 derived features, and one entity's six windows."""
+
+from __future__ import annotations
+
+import math
+
+import quickthorn as qt
+
+ENTITIES = 4
+SPAN_US = 30 * 86_400_000_000  # the longest window
+EVENTS_PER_KEY = 20
+_OVER = ("1h", "1d", "7d", "14d", "30d")
+_SIX_OVER = ("5m", "1h", "6h", "1d", "7d", "30d")
+
+
+class Transfer(qt.Event):
+    """What native/feature_timer.cpp makes events of."""
+
+    event_id: qt.Id
+    at: qt.EventTime
+    entity_0: qt.Entity
+    entity_1: qt.Entity
+    entity_2: qt.Entity
+    entity_3: qt.Entity
+    amount: qt.Money
+
+
+class Visit(qt.Event):
+    """The same with one entity."""
+
+    event_id: qt.Id
+    at: qt.EventTime
+    entity_0: qt.Entity
+    amount: qt.Money
+
+
+@qt.kernel
+def to_usual(amount, mean):  # type: ignore[no-untyped-def]
+    """How many times the usual amount this is."""
+    return amount / mean if mean > 0 else math.nan
+
+
+def sixty_windowed_and_forty_derived() -> qt.FeatureSet:
+    """Per entity 15 values over five windows (count, mean and greatest amount), and ten computed from those."""
+    features = qt.FeatureSet(Transfer)
+    entities = (Transfer.entity_0, Transfer.entity_1, Transfer.entity_2, Transfer.entity_3)
+    for place, entity in enumerate(entities):
+        for over in _OVER:
+            name = f"{place}_{over}"
+            features[f"count_{name}"] = qt.count(by=entity, over=over)
+            features[f"mean_{name}"] = qt.mean(Transfer.amount, by=entity, over=over)
+            features[f"max_{name}"] = qt.max(Transfer.amount, by=entity, over=over)
+    for place in range(ENTITIES):
+        for over in _OVER:
+            name = f"{place}_{over}"
+            features[f"to_usual_{name}"] = to_usual(Transfer.amount, features[f"mean_{name}"])
+            features[f"share_{name}"] = qt.share(features[f"count_{name}"], features[f"count_{place}_30d"])
+    return features
+
+
+def six_windows() -> qt.FeatureSet:
+    """Count and mean amount over six windows of one entity: what the memory per key is measured with."""
+    features = qt.FeatureSet(Visit)
+    for over in _SIX_OVER:
+        features[f"count_{over}"] = qt.count(by=Visit.entity_0, over=over)
+        features[f"mean_{over}"] = qt.mean(Visit.amount, by=Visit.entity_0, over=over)
+    return features
