@@ -1,4 +1,4 @@
-"""The feature stage's workloads: four entities with 60 windowed and 40 derived features, and one entity's six windows."""
+"""What the feature stage is measured with: 60 windowed and 40 derived features of four entities, and six windows of one."""
 
 from __future__ import annotations
 

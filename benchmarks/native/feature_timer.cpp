@@ -42,8 +42,7 @@ double now_s() {
 double ns_per_tick() {
     const double begun = now_s();
     const std::uint64_t first = ticks();
-    while (now_s() - begun < 0.05) {
-    }
+    while (now_s() - begun < 0.05) {}
     const std::uint64_t last = ticks();
     return (now_s() - begun) * 1e9 / static_cast<double>(last - first);
 }
@@ -94,9 +93,9 @@ public:
     void fill(EventRow& row, std::uint64_t round_key, bool drawn) {
         ++number_;
         row.set_integer(0, static_cast<std::int64_t>(number_));
-        row.set_time_us(1, start_us + static_cast<std::int64_t>(static_cast<double>(number_) *
-                                                               static_cast<double>(interval_us_) /
-                                                               static_cast<double>(keys_)));
+        row.set_time_us(
+            1, start_us + static_cast<std::int64_t>(static_cast<double>(number_) * static_cast<double>(interval_us_) /
+                                                    static_cast<double>(keys_)));
         for (std::size_t entity = 0; entity < entities_; ++entity) {
             const std::uint64_t key = drawn ? random_.next() % keys_ : round_key;
             row.set_integer(2 + entity, static_cast<std::int64_t>(key));
@@ -190,8 +189,9 @@ int main(int count, char** arguments) {
     std::printf("{");
     print("hot", hot_ns);
     if (!swept_ns.empty()) print("swept", swept_ns);
-    std::printf("\"keys\": %llu, \"warm_events\": %llu, \"warm_s\": %.2f, \"grown_bytes\": %llu, \"checksum\": %.17g}\n",
-                static_cast<unsigned long long>(engine.keys()), static_cast<unsigned long long>(keys * events_per_key),
-                warm_s, static_cast<unsigned long long>(grown_bytes), checksum);
+    std::printf(
+        "\"keys\": %llu, \"warm_events\": %llu, \"warm_s\": %.2f, \"grown_bytes\": %llu, \"checksum\": %.17g}\n",
+        static_cast<unsigned long long>(engine.keys()), static_cast<unsigned long long>(keys * events_per_key), warm_s,
+        static_cast<unsigned long long>(grown_bytes), checksum);
     return 0;
 }

@@ -114,7 +114,8 @@ void Engine::give_way() const {
     while (waiting_.load(std::memory_order_relaxed) != 0) std::this_thread::yield();
 }
 
-// All keys are hashed by the time an event arrives here: their first cache lines are fetched together, not in turn.
+// All keys are hashed by the time an event arrives here: what they lead to is fetched for all of them together, not in
+// turn. meet() goes on to their rows, so that nothing is waited for once the first kernel runs.
 void Engine::prefetch(const EventRow& event) {
     state_->seen_ids.prefetch(event.id());
     const std::span<EntityHistory> histories = state_->histories;
@@ -129,6 +130,7 @@ void Engine::prefetch(const EventRow& event) {
         }
         histories[i].prefetch(key.hash);
     }
+    for (std::size_t i = 0; i < histories.size(); ++i) histories[i].prefetch_record(keys_[i].hash);
 }
 
 Engine::Meeting Engine::meet(const EventRow& event) {
@@ -139,7 +141,9 @@ Engine::Meeting Engine::meet(const EventRow& event) {
     for (std::size_t i = 0; i < histories.size(); ++i) {
         Key& key = keys_[i];
         key.entity = key.present ? histories[i].find(key.hash, view) : nullptr;
-        if (key.entity != nullptr && event.time_us() < key.entity->newest_us) meeting.status = Status::late;
+        if (key.entity == nullptr) continue;
+        histories[i].prefetch_rows(*key.entity);
+        if (event.time_us() < key.entity->newest_us) meeting.status = Status::late;
     }
     meeting.duplicate = state_->seen_ids.contains(event.id());
     if (meeting.duplicate) meeting.status = Status::duplicate;

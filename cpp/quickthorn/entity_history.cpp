@@ -1,6 +1,7 @@
 #include "quickthorn/entity_history.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cassert>
 #include <cstring>
@@ -25,6 +26,19 @@ std::int64_t EntityHistory::row_time_us(KeyRecord& entity, std::int64_t position
     std::int64_t time_us = 0;
     std::memcpy(&time_us, row(entity, position), sizeof time_us);
     return time_us;
+}
+
+void EntityHistory::prefetch_rows(KeyRecord& entity) {
+    if (entity.capacity == 0) return;
+    for (const std::int64_t position : {entity.first, entity.last - 1, entity.last}) {
+        __builtin_prefetch(row(entity, position), 1);
+    }
+    const auto* state = static_cast<const std::byte*>(entity.state());
+    for (std::uint32_t window = 0; window < group_.window_count; ++window) {
+        std::array<std::int64_t, 2> ends;
+        std::memcpy(ends.data(), state + group_.window_offsets[window], sizeof ends);
+        for (const std::int64_t position : ends) __builtin_prefetch(row(entity, position));
+    }
 }
 
 void EntityHistory::read(KeyRecord* entity, const EventView& event, bool with_current, double* values) {

@@ -47,7 +47,11 @@ public:
     const quickthorn_group& group() const { return group_; }
     std::uint32_t keys() const { return table_.keys(); }
 
+    // What read() and store() will look at, in three steps each of which needs the one before: where the entity is
+    // found, its record, and of its rows the oldest, the newest, the next and those at which windows begin and end.
     void prefetch(const Hash128& entity) const { table_.prefetch(entity); }
+    void prefetch_record(const Hash128& entity) const { table_.prefetch_record(entity); }
+    void prefetch_rows(KeyRecord& entity);
     // The entity as the event finds it: null for one never seen, or forgotten.
     KeyRecord* find(const Hash128& entity, const EventView& event) {
         KeyRecord* known = table_.find(entity);

@@ -31,7 +31,10 @@ public:
 
     KeyTable(Region& region, std::uint32_t max_keys, std::uint32_t state_bytes);
 
+    // The first line that find() looks at; then the first record of that bucket, state and all, which mostly is the one
+    // that it finds. Between the two of one key there is to be the first of others.
     void prefetch(const Hash128& hash) const { __builtin_prefetch(&heads_[bucket(hash)]); }
+    void prefetch_record(const Hash128& hash) const;
 
     KeyRecord* find(const Hash128& hash);
 
@@ -50,6 +53,8 @@ public:
 
 private:
     static constexpr std::uint32_t first_buckets = 1024;
+    static constexpr std::size_t cache_line = 64;
+    static constexpr std::size_t prefetched_bytes = 16 * cache_line;  // of a record, if it has so many
 
     struct Extent {
         std::uint32_t keys = 0;

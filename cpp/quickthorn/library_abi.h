@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define QUICKTHORN_ABI_VERSION 2u
+#define QUICKTHORN_ABI_VERSION 3u
 
 /* An event row: one 64-bit slot per declared field. Money and event time are int64; the rest are float64 bits or
  * presence flags (engine/quickthorn/event/fields.py has the table).
@@ -92,6 +92,11 @@ typedef struct quickthorn_group {
     quickthorn_absorb_function absorb;
     quickthorn_release_function release;
     quickthorn_fold_function fold; /* null where nothing outlives its window */
+    /* Where in the state each window keeps the positions of its first row and of the one after its last, int64 both:
+     * looked at to have those rows fetched before `read` runs. */
+    const uint32_t* window_offsets;
+    uint32_t window_count;
+    uint32_t reserved;
 } quickthorn_group;
 
 /* A compiled forest. */
@@ -127,7 +132,7 @@ typedef struct quickthorn_library {
 }
 static_assert(sizeof(void*) == 8, "the library layout is for 64-bit targets");
 static_assert(sizeof(quickthorn_text) == 16, "quickthorn_text is part of the bundle ABI");
-static_assert(sizeof(quickthorn_group) == 80, "quickthorn_group is part of the bundle ABI");
+static_assert(sizeof(quickthorn_group) == 96, "quickthorn_group is part of the bundle ABI");
 static_assert(sizeof(quickthorn_forest) == 64, "quickthorn_forest is part of the bundle ABI");
 static_assert(sizeof(quickthorn_library) == 64, "quickthorn_library is part of the bundle ABI");
 #endif

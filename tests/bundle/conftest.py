@@ -20,8 +20,8 @@ Handmade = Callable[..., bytes]
 
 _DOCUMENT: Document = {
     "kind": "bundle",
-    "format_version": 2,
-    "abi_version": 2,
+    "format_version": 3,
+    "abi_version": 3,
     "quickthorn": "0.1.0",
     "version": 3,
     "targets": ["x86-64-v3"],

@@ -92,7 +92,7 @@ inline void batch_f32(const float* rows, std::ptrdiff_t row_stride, std::ptrdiff
 
 inline constexpr std::uint32_t entities[] = {2};
 inline constexpr quickthorn_group groups[] = {
-    {entities, 1, sizeof(State), 0, row_bytes, 0, 2, day_us, fill, read, absorb, release, nullptr}};
+    {entities, 1, sizeof(State), 0, row_bytes, 0, 2, day_us, fill, read, absorb, release, nullptr, nullptr, 0, 0}};
 inline constexpr quickthorn_forest forest = {2, 2, 1, 0, margin, margins, margins_f32, leaves, batch, batch_f32};
 inline constexpr quickthorn_library library = {
     QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library), 4, 1, 2, 2, 0, 0, nullptr, groups, derive, &forest};

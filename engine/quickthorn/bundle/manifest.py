@@ -16,10 +16,10 @@ from msgspec import Meta
 from quickthorn.calibration.link import Link
 from quickthorn.decision.outcome import Outcome
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """The manifest format this release writes and reads."""
 
-ABI_VERSION: Final = 2
+ABI_VERSION: Final = 3
 """The version of the C structure in a bundle's libraries through which the engine calls them."""
 
 POLICY: Final = "policy.toml"

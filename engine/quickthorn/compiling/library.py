@@ -163,6 +163,11 @@ def entry_source(features: LoweredFeatures | None, forest: Ensemble | None) -> s
         f"const uint32_t entities_{index}[] = {{{', '.join(f'{slot}u' for slot in group.entity_slots)}}};"
         for index, group in enumerate(groups)
     ]
+    tables += [
+        f"const uint32_t windows_{index}[] = {{{', '.join(f'{offset}u' for offset in group.window_offsets)}}};"
+        for index, group in enumerate(groups)
+        if group.window_offsets
+    ]
     hashed_slots = features.hashed_slots if features is not None else ()
     if hashed_slots:
         slots = ", ".join(f"{slot}u" for slot in hashed_slots)
@@ -198,8 +203,9 @@ def _group_row(index: int, group: GroupLayout) -> str:
         group.value_first,
         group.value_count,
     )
+    windows = f"windows_{index}" if group.window_offsets else "nullptr"
     functions = (group.fill, group.read, group.absorb, group.release, group.fold or "nullptr")
     return (
         f"    {{entities_{index}, {', '.join(f'{size}u' for size in sizes)}, INT64_C({group.horizon_us}), "
-        f"{', '.join(functions)}}}"
+        f"{', '.join(functions)}, {windows}, {len(group.window_offsets)}u, 0u}}"
     )

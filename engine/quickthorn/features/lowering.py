@@ -32,6 +32,7 @@ class GroupLayout:
     absorb: str
     release: str
     fold: str | None
+    window_offsets: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -130,4 +131,5 @@ def _lowered_group(group: Group, index: int) -> GroupLayout:
         absorb=f"quickthorn_absorb_{index}",
         release=f"quickthorn_release_{index}",
         fold=f"quickthorn_fold_{index}" if group.records else None,
+        window_offsets=tuple(window.offset for window in group.windows),
     )
