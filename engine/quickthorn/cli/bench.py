@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from quickthorn.cli.refusal import DONE, FAILED, refuse
-from quickthorn.errors import EventError, QuickthornError
-from quickthorn.extras import require
-from quickthorn.lifecycle import Budget, Latency, measure_latency, sample_events
+from quickthorn.errors import QuickthornError
+from quickthorn.lifecycle import Budget, Latency, measure_latency, read_events, sample_events
 from quickthorn.serving import Engine
 
 DESCRIPTION = (
@@ -43,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         events = (
             sample_events(engine.manifest.schema, args.calls)
             if args.events is None
-            else _read_events(args.events)[: args.calls]
+            else read_events(args.events)[: args.calls]
         )
         latency = measure_latency(engine, events)
     except QuickthornError as error:
@@ -65,17 +63,3 @@ def _print(engine: Engine, latency: Latency, broken: tuple[str, ...]) -> None:
         print(f"{state:<6}{found.calls:>10,}" + "".join(f"{figure:>10.2f}" for figure in figures))
     for sentence in broken:
         print(f"over budget: {sentence}")
-
-
-def _read_events(path: Path) -> list[Any]:
-    """Dicts from a Parquet file, or the lines of JSON as bytes."""
-    try:
-        if path.suffix == ".jsonl":
-            return [line for line in path.read_bytes().splitlines() if line.strip()]
-        if path.suffix == ".parquet":
-            parquet = require("pyarrow.parquet", "compile", "reading events from Parquet")
-            events: list[Any] = parquet.read_table(path).to_pylist()
-            return events
-    except (OSError, ValueError) as error:
-        raise EventError(f"{path}: expected readable events, found: {error}") from error
-    raise EventError(f"{path}: expected a file name ending in .parquet or .jsonl, found {path.suffix!r}")

@@ -1,6 +1,16 @@
 """What happens to a bundle from its making to its end: measured, compared, promoted, taken back."""
 
-from quickthorn.lifecycle.latency import Budget, Latency, Percentiles, measure_latency
+from quickthorn.lifecycle.event_files import read_events
+from quickthorn.lifecycle.latency import SWEEP_BYTES, Budget, Latency, Percentiles, deciding, measure_latency
 from quickthorn.lifecycle.sample_events import sample_events
 
-__all__ = ["Budget", "Latency", "Percentiles", "measure_latency", "sample_events"]
+__all__ = [
+    "SWEEP_BYTES",
+    "Budget",
+    "Latency",
+    "Percentiles",
+    "deciding",
+    "measure_latency",
+    "read_events",
+    "sample_events",
+]

@@ -80,12 +80,15 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def broken_by(self, latency: Latency) -> tuple[str, ...]:
         """A sentence for every limit that the calls went over; none where all are held."""
+        return (*self.broken("hot", latency.hot), *self.broken("cold", latency.cold))
+
+    def broken(self, state: str, calls: Percentiles) -> tuple[str, ...]:
+        """The same of the calls of one state, "hot" or "cold"."""
+        limits = getattr(self, state)
         return tuple(
             f"{state}.{name}: expected at most {limit:g} µs, found {found:.2f} µs"
-            for state in ("hot", "cold")
             for name in ("p50_us", "p99_us", "p999_us", "max_us")
-            if (limit := getattr(getattr(self, state), name)) is not None
-            and (found := getattr(getattr(latency, state), name)) > limit
+            if (limit := getattr(limits, name)) is not None and (found := getattr(calls, name)) > limit
         )
 
 
@@ -101,7 +104,7 @@ def measure_latency(engine: Engine, events: Iterable[Any], *, cold_calls: int = 
         raise BudgetError(f"events: expected at least 10 to measure with, found {len(given)}")
     warm = min(WARM_CALLS, len(given) // 10)
     cold = max(1, min(cold_calls, len(given) // 5))
-    decide = engine.decide if engine.manifest.forest is not None else engine.observe
+    decide = deciding(engine)
     _timed(decide, given[:warm])
     hot_ns = _timed(decide, given[warm:-cold])
     other = np.zeros(SWEEP_BYTES // 8)
@@ -110,6 +113,12 @@ def measure_latency(engine: Engine, events: Iterable[Any], *, cold_calls: int = 
     if invalid:
         raise BudgetError(f"events: expected events that fit the bundle's schema, found {invalid} that do not")
     return Latency(hot=Percentiles.of(hot_ns), cold=Percentiles.of(cold_ns))
+
+
+def deciding(engine: Engine) -> Callable[[Any], Any]:
+    """What is measured of an engine: ``decide``, or ``observe`` where its bundle has features only."""
+    call: Callable[[Any], Any] = engine.decide if engine.manifest.forest is not None else engine.observe
+    return call
 
 
 def _timed(call: Callable[[Any], Any], events: Sequence[Any], before: Callable[[], Any] | None = None) -> list[int]:
