@@ -1,4 +1,4 @@
-"""What the feature stage is measured with: 60 windowed and 40 derived features of four entities, and six windows of one."""
+"""What the feature stage is measured with: 60 windowed and 40 derived features of four entities, six windows of one."""
 
 from __future__ import annotations
 
