@@ -157,8 +157,10 @@ std::unique_ptr<ForestBody> body_from(PyObject* keywords) {
         places = Ref(by_name.release().ptr());
     }
     const auto features = static_cast<Py_ssize_t>(forest.feature_count());
-    const auto unknown = given["unknown_category"].cast<std::string>() == "refused" ? UnknownCategory::refused
-                                                                                    : UnknownCategory::missing;
+    const auto becomes = given["unknown_category"].cast<std::string>();
+    const auto unknown = becomes == "refused"     ? UnknownCategory::refused
+                         : becomes == "unmatched" ? UnknownCategory::unmatched
+                                                  : UnknownCategory::missing;
     return std::make_unique<ForestBody>(std::move(library), forest, features, std::move(places), std::move(names),
                                         codes_from(given["categories"], forest.feature_count()), unknown);
 }

@@ -56,7 +56,9 @@ int set_code(const ForestBody& body, Py_ssize_t place, const double* code, PyObj
                                     ": expected a category that the model was trained on, found " + shown(value));
         return -1;
     }
-    slot = code != nullptr ? *code : std::numeric_limits<double>::quiet_NaN();
+    slot = code != nullptr                              ? *code
+           : body.unknown == UnknownCategory::unmatched ? unmatched_code
+                                                        : std::numeric_limits<double>::quiet_NaN();
     return 0;
 }
 

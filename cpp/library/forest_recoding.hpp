@@ -29,24 +29,27 @@ struct Recoded {
     static constexpr std::uint32_t feature_count = Categories::feature_count;
     static constexpr std::uint32_t output_count = Inner::output_count;
     static constexpr std::uint32_t width = Inner::feature_count;
+    // Inputs are read sixteen at a time where so many follow each other. That is in no shorter row, which compilers
+    // cannot see, and warn of.
+    static constexpr std::uint32_t room = std::max<std::uint32_t>(width, 16);
 
     template <class Input>
     double margin(const Input* row) const {
-        Input extended[width];
+        Input extended[room];
         extend(row, 1, extended);
         return Inner().margin(extended);
     }
 
     template <class Input>
     void margins(const Input* row, double* margins) const {
-        Input extended[width];
+        Input extended[room];
         extend(row, 1, extended);
         Inner().margins(extended, margins);
     }
 
     template <class Input>
     void leaves(const Input* row, std::int32_t* leaves) const {
-        Input extended[width];
+        Input extended[room];
         extend(row, 1, extended);
         Inner().leaves(extended, leaves);
     }
@@ -56,7 +59,7 @@ struct Recoded {
                double* margins) const {
         // As many rows at a time as fit 128 KiB of the stack; one row fits in any case.
         constexpr std::uint64_t at_once = std::max<std::uint64_t>(16384 / width, 1);
-        Input extended[at_once * width];
+        Input extended[std::max<std::uint64_t>(at_once * width, room)];
         for (std::uint64_t first = 0; first < row_count; first += at_once) {
             const std::uint64_t count = std::min(row_count - first, at_once);
             for (std::uint64_t i = 0; i < count; ++i) {

@@ -104,10 +104,11 @@ void ArrowRows::open(const ArrowArray& batch) {
             const double* code = is_text(values.type)   ? codes.find(values.text(row))
                                  : is_real(values.type) ? codes.find(values.real(row))
                                                         : codes.find(static_cast<double>(values.integer(row)));
+            // Below zero, a row's value is looked up by itself, and is refused or unmatched there.
             constexpr double unknown = -1.0;
             entries_[feature][entry] = code != nullptr                               ? *code
-                                       : layout_.unknown == UnknownCategory::refused ? unknown
-                                                                                     : missing;
+                                       : layout_.unknown == UnknownCategory::missing ? missing
+                                                                                     : unknown;
         }
     }
 }
@@ -170,6 +171,7 @@ double ArrowRows::value_of(std::size_t feature, const ArrowColumn& column, std::
 
 double ArrowRows::unknown_category(std::size_t feature, const std::string& found) const {
     if (layout_.unknown == UnknownCategory::missing) return missing;
+    if (layout_.unknown == UnknownCategory::unmatched) return unmatched_code;
     throw ArrowError("rows: " + name_of(feature) + ": expected a category that the model was trained on, found " +
                      found);
 }

@@ -9,8 +9,12 @@
 
 namespace quickthorn {
 
-// What becomes of a value that is in no dictionary: what the library that trained the model does with it.
-enum class UnknownCategory : std::uint8_t { missing, refused };
+// What becomes of a value that is in no dictionary: what the library that trained the model does with it. Unmatched, it
+// is another category than those that splits ask for, which a missing value may be one of.
+enum class UnknownCategory : std::uint8_t { missing, refused, unmatched };
+
+// The code of an unmatched value: below zero, it is in no split's set.
+inline constexpr double unmatched_code = -1.0;
 
 class CategoryCodes {
 public:

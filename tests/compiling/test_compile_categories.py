@@ -121,3 +121,42 @@ def test_numbers_that_are_no_category_stay_none() -> None:
     assert to_own_codes(odd, own, negative_fractions_truncate=False)[4:6].tolist() == [2.0, -0.5]
     assert not set(np.trunc(coded[6:])) & {0.0, 1.0, 2.0}
     assert np.isnan(coded[-1])
+
+
+@pytest.fixture(scope="module")
+def sales(frame: Any) -> Any:
+    """The frame as CatBoost takes it, colours and what is taken for a missing one as text."""
+    colours = frame["colour"].astype(object).where(frame.index % 9 > 0, "nan")
+    return frame.assign(colour=colours)
+
+
+@pytest.fixture(scope="module")
+def cat(sales: Any) -> Any:
+    catboost = pytest.importorskip("catboost")
+    labels = sales["colour"].isin(["red", "nan"]) ^ (sales["weight"] > 0.5)
+    options = {"verbose": 0, "thread_count": 1, "allow_writing_files": False, "one_hot_max_size": 9}
+    return catboost.CatBoostClassifier(iterations=6, depth=3, cat_features=["colour"], **options).fit(sales, labels)
+
+
+def test_catboosts_text_is_read_by_the_values_of_a_field(cat: Any, sales: Any, tmp_path: Path) -> None:
+    compile_bundle(features=features_of(Sale.wider), model=cat, policy=POLICY, output=tmp_path / "a.qt")
+    engine = qt.Engine.load(tmp_path / "a.qt", max_keys=1, max_history_bytes=1 << 16)
+    # White is a value of the field that the model never saw, and zinc is none of the field.
+    for row, colour in enumerate((*COLOURS, None, "white", "zinc")):
+        event = {"event_id": f"{row}", "at": row, "wider": colour, "weight": 0.25}
+        seen = pandas.DataFrame({"colour": [colour or "nan"], "weight": [0.25]})
+        assert engine.score(event).margin == cat.predict(seen, prediction_type="RawFormulaVal")[0]
+
+
+def test_a_field_without_all_of_catboosts_text_is_refused(cat: Any, tmp_path: Path) -> None:
+    class Short(qt.Event):
+        event_id: qt.Id
+        at: qt.EventTime
+        colour: qt.Category | None = qt.field(values=("blue", "grey"))
+        weight: qt.Number | None = None
+
+    features = qt.FeatureSet(Short)
+    features["weight"] = Short.weight
+    features["colour"] = Short.colour
+    with pytest.raises(ModelError, match=r"'colour' was trained on text.*the values of a Category field"):
+        compile_bundle(features=features, model=cat, policy=POLICY, output=tmp_path / "a.qt")

@@ -96,6 +96,16 @@ void columns_are_found_by_name_and_categories_coded() {
     CHECK(values[4] == 2.5 && std::isnan(values[5]));
 }
 
+void what_no_dictionary_has_may_be_another_category() {
+    HandMadeBatch made;
+    const auto codes = colours();
+    ArrowRows rows({2, names, codes, UnknownCategory::unmatched}, made.schema);
+    rows.open(made.batch);
+    std::vector<double> values(6);
+    rows.read(0, 3, 3, values.data());
+    CHECK(values[0] == unmatched_code && values[1] == 1 && values[2] == 0);
+}
+
 void what_does_not_fit_is_refused() {
     const auto codes = colours();
     HandMadeBatch made;
@@ -119,5 +129,6 @@ void what_does_not_fit_is_refused() {
 
 int main() {
     columns_are_found_by_name_and_categories_coded();
+    what_no_dictionary_has_may_be_another_category();
     what_does_not_fit_is_refused();
 }

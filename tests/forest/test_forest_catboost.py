@@ -157,14 +157,89 @@ def test_models_that_cannot_be_honoured(training: Any, parameters: dict[str, Any
         load_model(fitted(training, **parameters))
 
 
-def test_categories_that_are_no_whole_numbers_are_refused_by_name(training: Any) -> None:
+SHOPS = ["corner shop", "Café Ünï", "", "kiosk ", "nan"]
+
+
+@pytest.fixture(scope="module")
+def shops(training: Any) -> Any:
+    """A frame of amounts, shops by name (one of them called as a missing value is) and hours; and labels."""
     pandas = pytest.importorskip("pandas")
-    shops = [f"shop {code:.0f}" for code in training[0][:, 4] % 3]
-    frame = pandas.DataFrame({"amount": training[0][:, 0], "shop": shops})
-    labels = np.array([shop == "shop 0" for shop in shops])
-    estimator = catboost.CatBoostClassifier(**QUIET, cat_features=["shop"], one_hot_max_size=64).fit(frame, labels)
-    with pytest.raises(ModelError, match="the categorical feature 'shop' was trained on a category that is no whole"):
-        load_model(estimator)
+    rows = training[0]
+    codes = rows[:, 4].astype(int)
+    frame = pandas.DataFrame(
+        {"amount": rows[:, 0], "shop": [SHOPS[code % 5] for code in codes], "hour": codes // 5 * 1000}
+    )
+    return frame, (np.nan_to_num(rows[:, 0]) > 0.4) ^ (codes % 5 == 1) ^ (codes % 5 == 4) ^ (codes // 5 == 2)
+
+
+def fitted_to(shops: Any, **parameters: Any) -> Any:
+    options = QUIET | {"cat_features": ["shop", "hour"], "one_hot_max_size": 64} | parameters
+    return catboost.CatBoostClassifier(**options).fit(*shops)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"grow_policy": "Lossguide"}, {"loss_function": "MultiClass"}], ids=str)
+@pytest.mark.parametrize("form", ["estimator", "cbm", "json", "json with its pool"])
+def test_text_is_compared_as_catboost_does(
+    shops: Any, tmp_path: Path, assert_equal_to_source: Callable[..., None], parameters: dict[str, Any], form: str
+) -> None:
+    estimator = fitted_to(shops, **parameters)
+    source: Any = estimator
+    texts: dict[str | int, list[str]] = {"shop": ["never seen", *SHOPS]}
+    if form != "estimator":
+        source = tmp_path / "model"
+        pool = catboost.Pool(*shops, cat_features=["shop", "hour"]) if "pool" in form else None
+        estimator.save_model(str(source), format=form[:4].strip(), pool=pool)
+        texts = {} if pool else texts
+    model = load_model(source, categories=texts)
+    levels = model.ensemble.category_dictionary
+    assert levels is not None
+    assert levels[0] is levels[2] is None, "the hours are their own codes"
+    assert levels[1] is not None
+    assert {"Café Ünï", "nan"} < set(levels[1]) <= set(SHOPS)
+    frame = shops[0].head(200)
+    place = {text: float(code) for code, text in enumerate(levels[1])}
+    # What is in no dictionary, such as a shop that no split asks for, is no category.
+    rows = np.stack([frame["amount"], [place.get(shop, -1.0) for shop in frame["shop"]], frame["hour"]], axis=1)
+    raw = estimator.predict(frame, prediction_type="RawFormulaVal")
+    np.testing.assert_allclose(model.source_margins(rows), raw, rtol=0, atol=1e-13 if "json" in form else 0)
+    assert np.array_equal(model.source_leaves(rows), estimator.calc_leaf_indexes(frame)) or "json" in form
+    missing = rows.copy()
+    missing[:, 1] = np.where(frame["shop"] == "nan", np.nan, rows[:, 1])
+    assert np.array_equal(model.source_margins(missing), model.source_margins(rows))
+    if form == "estimator":
+        assert_equal_to_source(model, np.concatenate([rows, missing]), optimise="-O1")
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        ({}, r"'shop' was trained on text, of which the model keeps hashes alone, and (\d) of \1 are of no text"),
+        ({"shop": SHOPS[:2]}, r"'shop' was trained on text.*and \d of \d are of no text that is known; expected all"),
+        ({"hour": SHOPS}, "'shop' was trained on text"),
+        ({"shop": SHOPS, "hour": ["0", "2000", "1000"]}, "the category '2000', which may be that text or the place"),
+    ],
+    ids=str,
+)
+def test_text_that_is_not_known_is_refused_by_the_features_name(
+    shops: Any, texts: dict[str | int, list[str]], reason: str
+) -> None:
+    with pytest.raises(ModelError, match=reason):
+        load_model(fitted_to(shops), categories=texts)
+
+
+def test_missing_values_are_the_category_of_their_text_among_numbers_too(
+    training: Any, assert_equal_to_source: Callable[..., None]
+) -> None:
+    rows = np.stack([training[0][:, 4] % 4, np.nan_to_num(training[0][:, 0])], axis=1).astype(object)
+    rows[:, 0] = ["nan" if code == 3 else str(int(code)) for code in rows[:, 0]]
+    labels = (rows[:, 0] == "nan") ^ (rows[:, 1].astype(float) > 0)
+    estimator = catboost.CatBoostClassifier(**QUIET, cat_features=[0], one_hot_max_size=64).fit(rows, labels)
+    model = load_model(estimator)
+    assert model.ensemble.category_dictionary is None
+    assert (model.ensemble.categorical & model.ensemble.default_left).any()
+    seen = np.array([[np.nan if code == "nan" else float(code), x] for code, x in rows], np.float64)
+    assert np.array_equal(model.source_margins(seen), estimator.predict(rows, prediction_type="RawFormulaVal"))
+    assert_equal_to_source(model, seen, optimise="-O1")
 
 
 def test_catboost_that_is_not_installed_is_named_with_its_extra(

@@ -215,3 +215,72 @@ def test_text_beyond_ascii(frame: Any, labels: Any, level: str) -> None:
     cut = xgboost.train({"nthread": 1}, xgboost.DMatrix(named, label=labels, enable_categorical=True), 2)
     with pytest.raises(ModelError, match=r"feature 'colour' was trained on the category 'grü'; expected ASCII"):
         qt.compile_model(cut, target=level)
+
+
+@pytest.fixture(scope="module")
+def cat(frame: Any, labels: Any) -> Any:
+    catboost = pytest.importorskip("catboost")
+    options = {"verbose": 0, "thread_count": 1, "allow_writing_files": False, "one_hot_max_size": 9}
+    estimator = catboost.CatBoostClassifier(iterations=9, depth=4, cat_features=["colour", "size"], **options)
+    return estimator.fit(as_text(frame), labels)
+
+
+def as_text(frame: Any) -> Any:
+    """Missing colours are written as CatBoost writes a number that is missing, and missing sizes as none there is."""
+    colours = frame["colour"].astype(object).where(frame["colour"].notna(), "nan")
+    return frame.assign(colour=colours, size=frame["size"].astype(object).where(frame["size"].notna(), 0).astype(int))
+
+
+@pytest.fixture(scope="module")
+def cat_forest(cat: Any) -> qt.Forest:
+    # For every level: a row of few features behind which its codes stand is a case of its own to each.
+    return qt.compile_model(cat, categories={"colour": [*COLOURS, "white"]})
+
+
+@pytest.mark.parametrize("encoded", [False, True], ids=["text", "dictionary"])
+def test_catboosts_categories_by_value(cat_forest: qt.Forest, cat: Any, new: Any, encoded: bool) -> None:
+    wanted = cat.predict(as_text(new), prediction_type="RawFormulaVal")
+    assert cat_forest.margin_batch(as_arrow(new, encoded=encoded)).tolist() == wanted.tolist()
+    assert scored_row_by_row(cat_forest, new) == pytest.approx(cat.predict_proba(as_text(new))[:, 1], rel=1e-12)
+
+
+@pytest.mark.parametrize("encoded", [False, True], ids=["text", "dictionary"])
+def test_an_unknown_category_is_another_than_all_that_catboost_asks_for(
+    cat_forest: qt.Forest, cat: Any, new: Any, encoded: bool
+) -> None:
+    assert cat_forest.manifest.unknown_category == "unmatched"
+    unknown = as_text(new).assign(colour="zinc")
+    wanted = cat.predict(unknown, prediction_type="RawFormulaVal")
+    table = pyarrow.table({name: pyarrow.array(unknown[name]) for name in unknown})
+    if encoded:
+        table = table.set_column(1, "colour", table["colour"].combine_chunks().dictionary_encode())
+    assert cat_forest.margin_batch(table).tolist() == wanted.tolist()
+    row = cat_forest.row()
+    row["x"], row["colour"], row["size"] = unknown.iloc[0]
+    assert cat_forest.margin(row) == wanted[0]
+    row["colour"] = 3.5
+    assert cat_forest.margin(row) == wanted[0]
+
+
+@pytest.mark.parametrize(
+    ("categories", "reason"),
+    [
+        ({"colour": COLOURS, "color": COLOURS}, r"categories\['color'\]: expected a feature that a CatBoost model was"),
+        ({"colour": COLOURS, "x": ["a"]}, r"categories\['x'\]: .*found only 'colour'"),
+        ({"colour": COLOURS[:1]}, "'colour' was trained on text, of which the model keeps hashes alone"),
+        ({"colour": "red"}, r"categories\['colour'\]: expected a sequence of texts, found 'red'"),
+        ({"colour": [1, 2]}, r"categories\['colour'\]: expected a sequence of texts, found \[1, 2\]"),
+        (["colour"], r"categories: expected sequences of texts by feature, found \['colour'\]"),
+    ],
+    ids=str,
+)
+def test_categories_that_are_given_for_nothing_are_refused(cat: Any, categories: Any, reason: str) -> None:
+    with pytest.raises(ModelError, match=reason):
+        qt.compile_model(cat, categories=categories)
+
+
+def test_only_catboost_has_to_be_told_its_categories(xgb: Any) -> None:
+    with pytest.raises(
+        ModelError, match=r"categories\['colour'\]: expected a feature that a CatBoost model .*found none"
+    ):
+        qt.compile_model(xgb, categories={"colour": COLOURS})

@@ -46,7 +46,7 @@ class ForestManifest(Record, frozen=True, kw_only=True):
     feature_names: tuple[Text, ...] | None
     outputs: Positive
     categories: tuple[tuple[str | float, ...] | None, ...] | None
-    unknown_category: Literal["missing", "refused"]
+    unknown_category: Literal["missing", "refused", "unmatched"]
     golden: GoldenShapes
     tools: ToolVersions
     members: tuple[Member, ...] = ()

@@ -37,6 +37,8 @@ from quickthorn.native import _native
 from quickthorn.serving import Engine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from quickthorn.compiling.golden import GoldenVectors
     from quickthorn.forest.importing import LoadedModel
 
@@ -120,7 +122,12 @@ def _forest(features: FeatureSet, model: object, policy: str | os.PathLike[str] 
     from quickthorn.forest.importing import load_model
 
     read = policy if isinstance(policy, Policy) else Policy.from_toml(policy)
-    loaded = load_model(model).with_features(features.names).with_categories(_category_values(features))
+    values = _category_values(features)
+    texts: dict[str | int, Sequence[str]] = {}
+    for place, listed in values.items():
+        # A model without names reads features by their places.
+        texts[place] = texts[features.names[place]] = listed
+    loaded = load_model(model, categories=texts).with_features(features.names).with_categories(values)
     loaded.ensemble.require_single_output()
     if not loaded.ensemble.link.decides:
         raise ModelError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 
 from quickthorn.bundle import ForestManifest, GoldenShapes, pack_forest, read_forest
@@ -11,21 +12,29 @@ from quickthorn.compiling.golden import golden_vectors
 from quickthorn.compiling.library import link_libraries
 from quickthorn.compiling.provenance import forest_summary, tool_versions
 from quickthorn.compiling.toolchain import check_targets, find_compiler
-from quickthorn.errors import ToolchainError
+from quickthorn.errors import ModelError, ToolchainError
+from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.importing import load_model
 from quickthorn.native import _native
 from quickthorn.serving import Forest
 
 
-def compile_forest(model: object, *, target: str | None = None, category_codes: bool = False) -> Forest:
+def compile_forest(
+    model: object,
+    *,
+    target: str | None = None,
+    category_codes: bool = False,
+    categories: Mapping[str | int, Sequence[str]] | None = None,
+) -> Forest:
     """What ``quickthorn.compile_model`` does."""
     targets = check_targets(target)
     compiler = find_compiler()
     runnable = [level for level in targets if _native.processor_supports(level)]
     if not runnable:
         raise ToolchainError(f"target: expected one that this processor runs, to prove it here, found {target}")
-    loaded = load_model(model, category_codes=category_codes)
+    loaded = load_model(model, category_codes=category_codes, categories=categories)
     ensemble = loaded.ensemble
+    _check_categories_are_read(ensemble, categories or {})
     golden = golden_vectors(loaded)
     libraries = link_libraries(compiler, targets, None, ensemble, Cache(None))
     manifest = ForestManifest(
@@ -53,3 +62,16 @@ def compile_forest(model: object, *, target: str | None = None, category_codes: 
     for level in others:
         Forest.open(file, "compiled forest", level)
     return Forest.open(file, "compiled forest", best)
+
+
+def _check_categories_are_read(ensemble: Ensemble, categories: Mapping[str | int, Sequence[str]]) -> None:
+    """Refuse texts that were given for no feature that needs them: a slip in a name would go unseen."""
+    keys = ensemble.feature_names or range(ensemble.feature_count)
+    levels = ensemble.category_dictionary or (None,) * ensemble.feature_count
+    named = [key for key, found in zip(keys, levels, strict=True) if found is not None]
+    for key in categories:
+        if ensemble.source != "catboost" or key not in named:
+            raise ModelError(
+                f"categories[{key!r}]: expected a feature that a CatBoost model was trained on as text, "
+                f"found {'none' if ensemble.source != 'catboost' else 'only ' + ', '.join(map(repr, named)) or 'none'}"
+            )

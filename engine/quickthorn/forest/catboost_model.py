@@ -6,9 +6,10 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +17,16 @@ import numpy.typing as npt
 from quickthorn.calibration.link import Link
 from quickthorn.errors import ModelError
 from quickthorn.extras import require
+from quickthorn.forest.catboost_categories import SplitCategories, known_texts, read_categories
 from quickthorn.forest.catboost_document import CatBoostDocument, decode_document, read_document
-from quickthorn.forest.catboost_source import CatBoostSource, category_codes_of
+from quickthorn.forest.catboost_source import CatBoostSource
 from quickthorn.forest.ensemble import EVERY_OUTPUT, Ensemble, Missing, is_cover
 from quickthorn.forest.probes import probe_rows
 from quickthorn.forest.structure import FlatTrees, cover_summed_upward, flatten_trees
 
 _PURPOSE = "reading a CatBoost model"
+
+Categories: TypeAlias = Mapping[str | int, Sequence[str]]
 
 _CBM_MAGIC = b"CBM1"
 _JSON_BEGIN = re.compile(rb'\s*\{\s*"(ctr_data|features_info|model_info|oblivious_trees|scale_and_bias|trees)"')
@@ -76,15 +80,19 @@ def is_model(data: bytes) -> bool:
     return data.startswith(_CBM_MAGIC) or _JSON_BEGIN.match(data) is not None
 
 
-def read_file(data: bytes, where: str) -> tuple[Ensemble, CatBoostSource]:
-    """The forest in the bytes of a .cbm or .json file, and the model CatBoost makes of them."""
+def read_file(data: bytes, where: str, categories: Categories) -> tuple[Ensemble, CatBoostSource]:
+    """The forest in the bytes of a .cbm or .json file, and the model CatBoost makes of them.
+
+    `categories` has the texts that features were trained on, by name or place, where the model keeps hashes alone.
+    """
     kind = "cbm" if data.startswith(_CBM_MAGIC) else "json"
     # The size of the trees stands behind the magic number.
     if kind == "cbm" and len(data) < 8 + int.from_bytes(data[4:8], "little"):
         raise ModelError(f"{where}: this CatBoost model ends before its trees do; it is truncated")
+    known: list[str] = []
     if kind == "json":
         # CatBoost takes the beginning of a document for all of it.
-        decode_document(data, where)
+        known = known_texts(decode_document(data, where))
     catboost = require("catboost", "catboost", _PURPOSE)
     with tempfile.TemporaryDirectory() as folder:
         model, exported = Path(folder) / "model", Path(folder) / "exported"
@@ -103,10 +111,10 @@ def read_file(data: bytes, where: str) -> tuple[Ensemble, CatBoostSource]:
             loaded.load_model(str(model), format=kind)
         except catboost.CatBoostError as error:
             raise ModelError(f"{where}: CatBoost cannot load the file: {error}") from None
-    return _read(loaded, document, where)
+    return _read(loaded, document, known, categories, where)
 
 
-def read_estimator(estimator: Any, where: str) -> tuple[Ensemble, CatBoostSource]:
+def read_estimator(estimator: Any, where: str, categories: Categories) -> tuple[Ensemble, CatBoostSource]:
     """The forest of a fitted CatBoost object."""
     catboost = require("catboost", "catboost", _PURPOSE)
     if not estimator.is_fitted():
@@ -118,19 +126,22 @@ def read_estimator(estimator: Any, where: str) -> tuple[Ensemble, CatBoostSource
         except catboost.CatBoostError as error:
             raise ModelError(f"{where}: CatBoost cannot export the model: {error}") from None
         document = read_document(exported.read_bytes(), where)
-    return _read(estimator, document, where)
+    return _read(estimator, document, [], categories, where)
 
 
-def _read(model: Any, document: CatBoostDocument, where: str) -> tuple[Ensemble, CatBoostSource]:
+def _read(
+    model: Any, document: CatBoostDocument, known: list[str], categories: Categories, where: str
+) -> tuple[Ensemble, CatBoostSource]:
     link = _LINK_OF.get(document.objective)
     if link is None:
         raise ModelError(
             f"{where}: unknown objective {document.objective!r}; expected one of {', '.join(sorted(_LINK_OF))}"
         )
     outputs = len(document.bias)
-    source = CatBoostSource(model, outputs, len(document.trees), link, document.categorical)
     first_node = np.cumsum([0, *(len(tree.left) for tree in document.trees)], dtype=np.int64)
     flat = flatten_trees(first_node, _joined(document, "left"), _joined(document, "right"), where)
+    asked = _categories(document, flat, known, categories, where)
+    source = CatBoostSource(model, outputs, len(document.trees), link, document.categorical, asked.dictionary)
     leaf_ids = np.concatenate([tree.leaf_ids for tree in document.trees], axis=1)[:, flat.leaf_nodes].astype(np.int32)
     values = _joined(document, "value")[flat.leaf_nodes]
     weights = None
@@ -160,7 +171,8 @@ def _read(model: Any, document: CatBoostDocument, where: str) -> tuple[Ensemble,
         scale=document.scale,
         link=link,
         link_scale=1.0,
-        **_splits(document, flat, where),
+        category_dictionary=asked.dictionary,
+        **_splits(document, flat, asked),
     )
     return replace(ensemble, leaf_id=_numbering(ensemble, source, leaf_ids, where)), source
 
@@ -186,8 +198,8 @@ def _reached(ensemble: Ensemble, rows: npt.NDArray[np.float64]) -> npt.NDArray[n
     """int64 [n, trees]: the leaf each walk ends at; for many rows at once, and CatBoost's kinds of splits alone."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         values = rows.astype(np.float32)
-    asked = np.zeros(len(ensemble.feature))
-    asked[ensemble.categorical] = ensemble.categories
+    asked = np.full(len(ensemble.feature), np.nan)
+    asked[np.diff(ensemble.category_offsets) > 0] = ensemble.categories
     row = np.arange(len(rows))[:, np.newaxis]
     at = np.tile(ensemble.roots.astype(np.int64), (len(rows), 1))
     while (at >= 0).any() and len(asked):
@@ -202,11 +214,28 @@ def _reached(ensemble: Ensemble, rows: npt.NDArray[np.float64]) -> npt.NDArray[n
     return ~at
 
 
-def _splits(document: CatBoostDocument, flat: FlatTrees, where: str) -> dict[str, Any]:
-    """The arrays of an Ensemble that are about roots and splits, by name."""
+def _categories(
+    document: CatBoostDocument, flat: FlatTrees, known: list[str], categories: Categories, where: str
+) -> SplitCategories:
+    """What the categorical splits ask for."""
     feature = _joined(document, "feature")[flat.split_nodes]
     categorical = document.categorical[feature]
     hashes = _joined(document, "category")[flat.split_nodes][categorical]
+    names = document.feature_names or tuple(map(str, range(document.feature_count)))
+    # A name says which feature is meant, and without names its place does.
+    keys: Sequence[str | int] = document.feature_names or range(document.feature_count)
+    given = {place: tuple(categories[key]) for place, key in enumerate(keys) if key in categories}
+    return read_categories(feature[categorical], hashes, names, known, given, where)
+
+
+def _splits(document: CatBoostDocument, flat: FlatTrees, asked: SplitCategories) -> dict[str, Any]:
+    """The arrays of an Ensemble that are about roots and splits, by name."""
+    feature = _joined(document, "feature")[flat.split_nodes]
+    categorical = document.categorical[feature]
+    default_left = ~categorical & ~document.missing_goes_right[feature]
+    default_left[categorical] = asked.missing
+    in_set = np.zeros(len(feature), np.int64)
+    in_set[categorical] = asked.code >= 0
     return {
         "roots": flat.roots,
         "feature": feature.astype(np.int32),
@@ -214,33 +243,14 @@ def _splits(document: CatBoostDocument, flat: FlatTrees, where: str) -> dict[str
         # A category that is the one asked for leads right; here it is the set's members that go left.
         "left": np.where(categorical, flat.right, flat.left),
         "right": np.where(categorical, flat.left, flat.right),
-        "default_left": ~categorical & ~document.missing_goes_right[feature],
+        "default_left": default_left,
         "missing": np.full(len(feature), Missing.NAN, np.uint8),
         "categorical": categorical,
-        "category_offsets": np.concatenate([[0], np.cumsum(categorical)]).astype(np.int64),
-        "categories": _codes(document, feature[categorical], hashes, where),
+        "category_offsets": np.concatenate([[0], np.cumsum(in_set)]),
+        "categories": asked.code[asked.code >= 0],
     }
 
 
 def _joined(document: CatBoostDocument, name: str) -> npt.NDArray[Any]:
     """A column of all trees' nodes."""
     return np.concatenate([getattr(tree, name) for tree in document.trees])
-
-
-def _codes(
-    document: CatBoostDocument,
-    features: npt.NDArray[np.int64],
-    hashes: npt.NDArray[np.int64],
-    where: str,
-) -> npt.NDArray[np.int32]:
-    """int32 [categorical splits]: the whole number that each split asks for; CatBoost keeps hashes of their texts."""
-    if not len(features):
-        return np.empty(0, np.int32)
-    code_of = category_codes_of(sorted(set(hashes.tolist())))
-    for feature, value in zip(features.tolist(), hashes.tolist(), strict=True):
-        if value not in code_of:
-            raise ModelError(
-                f"{where}: the categorical feature {document.name_of(feature)} was trained on a category that is no "
-                "whole number from 0 to 65535; encode its categories as such numbers before training"
-            )
-    return np.array([code_of[value] for value in hashes.tolist()], np.int32)

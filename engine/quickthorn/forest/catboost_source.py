@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from quickthorn.calibration.link import Link
-from quickthorn.errors import ModelError
 from quickthorn.extras import require
+from quickthorn.forest.categories import Levels
 
-_CODES = 2**16
+# The text of a code that stands for no category.
+_UNMATCHED = "no category of this model"
 
 _PREDICTION_OF = {
     Link.IDENTITY: "RawFormulaVal",
@@ -28,11 +26,18 @@ class CatBoostSource:
     """A CatBoost model as the truth about margins, scores and leaves.
 
     CatBoost takes categories as whole numbers or text alone, and reads numbers as their text. Here they come as
-    numbers; they are rounded to float32, as all numbers that CatBoost takes, and truncated; a missing one is "nan".
+    numbers; they are rounded to float32, as all numbers that CatBoost takes, and truncated; a missing one is "nan". In
+    a feature with a dictionary they are places in it, and any other number is no category.
     """
 
     def __init__(
-        self, model: Any, output_count: int, tree_count: int, link: Link, categorical: npt.NDArray[np.bool_]
+        self,
+        model: Any,
+        output_count: int,
+        tree_count: int,
+        link: Link,
+        categorical: npt.NDArray[np.bool_],
+        dictionary: tuple[Levels | None, ...] | None,
     ) -> None:
         self._catboost = require("catboost", "catboost", "reading a CatBoost model")
         self._model = model
@@ -40,6 +45,7 @@ class CatBoostSource:
         self._tree_count = tree_count
         self._link = link
         self._categorical = categorical
+        self._dictionary = dictionary
 
     def margins(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """float64 [n] or [n, outputs]: CatBoost's raw values."""
@@ -77,46 +83,12 @@ class CatBoostSource:
         with np.errstate(over="ignore", under="ignore"):
             single = rows[:, places].astype(np.float32)
         for column, place in enumerate(places):
-            mixed[:, place] = [_category(float(value)) for value in single[:, column]]
+            levels = None if self._dictionary is None else self._dictionary[place]
+            mixed[:, place] = [_category(float(value), levels) for value in single[:, column]]
         return self._catboost.Pool(mixed, cat_features=places.tolist(), feature_names=names)
 
 
-def _category(value: float) -> str:
-    return str(int(value)) if np.isfinite(value) else str(value)
-
-
-def category_codes_of(hashes: list[int]) -> dict[int, int]:
-    """The whole number, 0 to 65535, whose text has each hash, as far as there is exactly one.
-
-    CatBoost offers no way to compute a hash, but a model with a tree for each says which numbers it takes for it.
-    """
-    catboost = require("catboost", "catboost", "reading a CatBoost model")
-    signed = [value - 2**32 if value >= 2**31 else value for value in hashes]
-    values = sorted(signed)
-    feature = {"feature_index": 0, "flat_feature_index": 0, "feature_id": "", "values": values}
-    # CatBoost goes by a split's index among all values alone.
-    split = {"split_type": "OneHotFeature", "cat_feature_index": 0}
-    trees = [
-        {"leaf_values": [0, 1], "splits": [split | {"value": value, "split_index": values.index(value)}]}
-        for value in signed
-    ]
-    document = {
-        "features_info": {"categorical_features": [feature], "float_features": []},
-        "oblivious_trees": trees,
-        "scale_and_bias": [1, [0]],
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model"
-        path.write_text(json.dumps(document))
-        try:
-            model = catboost.CatBoost().load_model(str(path), format="json")
-        except catboost.CatBoostError as error:
-            raise ModelError(f"CatBoost cannot compare categories: {error}") from None
-    codes = np.arange(_CODES).astype(object).reshape(-1, 1)
-    taken = model.calc_leaf_indexes(catboost.Pool(codes, cat_features=[0]), thread_count=1)
-    found = {}
-    for index, value in enumerate(hashes):
-        matching = np.flatnonzero(taken[:, index])
-        if len(matching) == 1:
-            found[value] = int(matching[0])
-    return found
+def _category(value: float, levels: Levels | None) -> str:
+    if levels is None or np.isnan(value):
+        return str(int(value)) if np.isfinite(value) else str(value)
+    return str(levels[int(value)]) if -1 < value < len(levels) else _UNMATCHED

@@ -188,12 +188,15 @@ class Ensemble:
         return len(self.roots)
 
     @property
-    def unknown_category(self) -> Literal["missing", "refused"]:
+    def unknown_category(self) -> Literal["missing", "refused", "unmatched"]:
         """What the source library does with a category that is not in its dictionary.
 
-        XGBoost refuses it (3.2 misses some, and takes them for the next category in order of text); the others take it
-        for a missing value.
+        XGBoost refuses it (3.2 misses some, and takes them for the next category in order of text). To CatBoost it is
+        another category than those of all splits, which its missing values need not be. The others take it for a
+        missing value.
         """
+        if self.source == "catboost":
+            return "unmatched"
         return "refused" if self.source == "xgboost" else "missing"
 
     @property

@@ -76,7 +76,9 @@ class LoadedModel:
                     f"model: feature {name!r}: expected values that the model was trained on, found {unknown[0]!r}, "
                     f"which {ensemble.source} refuses"
                 )
-            own_codes[place] = np.array([code_of.get(value, np.nan) for value in values[place]], np.float64)
+            # A code below zero is in no set, whatever a split does with missing values.
+            other = -1.0 if ensemble.unknown_category == "unmatched" else np.nan
+            own_codes[place] = np.array([code_of.get(value, other) for value in values[place]], np.float64)
         return replace(self, ensemble=recoded(ensemble, own_codes), own_codes=own_codes) if own_codes else self
 
     def source_margins(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -109,7 +111,9 @@ class LoadedModel:
         return np.ascontiguousarray(rows[:, self.columns])
 
 
-def load_model(source: object, *, category_codes: bool = False) -> LoadedModel:
+def load_model(
+    source: object, *, category_codes: bool = False, categories: Mapping[str | int, Sequence[str]] | None = None
+) -> LoadedModel:
     """Read a trained forest of one output or several; Ensemble.require_single_output says whether it can decide.
 
     `source` is the path of an XGBoost model (JSON, UBJSON, or the old binary format) or a LightGBM model text, told
@@ -119,14 +123,17 @@ def load_model(source: object, *, category_codes: bool = False) -> LoadedModel:
     iteration of a wrapper or a LightGBM Booster stopped early.
 
     Rows hold the codes of categories. Where a model was trained on a data frame's categories that are not their own
-    codes, `ensemble.category_dictionary` says which code stands for which (XGBoost, LightGBM); with `category_codes`
-    it is left out, which declares that rows come with codes.
+    codes, `ensemble.category_dictionary` says which code stands for which; with `category_codes` XGBoost's and
+    LightGBM's is left out, which declares that rows come with codes. CatBoost keeps hashes of its categories: those
+    that are text are in `categories`, by the feature's name (its place, where features have no names), or the export
+    has a table of them.
 
     Raises ModelError when the model cannot be read, or holds something that cannot be honoured exactly, and
     MissingExtraError when a library is not installed.
     """
+    categories = _checked_texts({} if categories is None else categories)
     if isinstance(source, (str, os.PathLike)):
-        return _load_file(Path(source), category_codes)
+        return _load_file(Path(source), category_codes, categories)
     where = type(source).__name__
     library = _library_of(source)
     if library == "xgboost" and hasattr(source, "get_booster"):
@@ -139,7 +146,7 @@ def load_model(source: object, *, category_codes: bool = False) -> LoadedModel:
     if library == "lightgbm" and hasattr(type(source), "booster_"):
         return _loaded(*lightgbm_model.read_estimator(source, where, category_codes=category_codes))
     if library == "catboost" and hasattr(source, "save_model"):
-        return _loaded(*catboost_model.read_estimator(source, where))
+        return _loaded(*catboost_model.read_estimator(source, where, categories))
     if library == "sklearn":
         return _loaded(*sklearn_model.read_estimator(source, where))
     raise ModelError(
@@ -148,11 +155,24 @@ def load_model(source: object, *, category_codes: bool = False) -> LoadedModel:
     )
 
 
+def _checked_texts(categories: object) -> Mapping[str | int, Sequence[str]]:
+    if not isinstance(categories, Mapping):
+        raise ModelError(f"categories: expected sequences of texts by feature, found {categories!r}")
+    for feature, texts in categories.items():
+        if (
+            isinstance(texts, str)
+            or not isinstance(texts, Sequence)
+            or not all(isinstance(text, str) for text in texts)
+        ):
+            raise ModelError(f"categories[{feature!r}]: expected a sequence of texts, found {texts!r}")
+    return categories
+
+
 def _loaded(ensemble: Ensemble, source: SourceModel) -> LoadedModel:
     return LoadedModel(ensemble, source, np.arange(ensemble.feature_count, dtype=np.int64))
 
 
-def _load_file(path: Path, category_codes: bool) -> LoadedModel:
+def _load_file(path: Path, category_codes: bool, categories: Mapping[str | int, Sequence[str]]) -> LoadedModel:
     where = str(path)
     try:
         data = path.read_bytes()
@@ -161,7 +181,7 @@ def _load_file(path: Path, category_codes: bool) -> LoadedModel:
     if data.startswith((b"tree\n", b"tree\r\n")):
         return _loaded(*lightgbm_model.read_file(data, where, category_codes=category_codes))
     if catboost_model.is_model(data):
-        return _loaded(*catboost_model.read_file(data, where))
+        return _loaded(*catboost_model.read_file(data, where, categories))
     if sklearn_model.is_archive(data):
         return _loaded(*sklearn_model.read_skops(data, where))
     # The old binary format may begin with any byte, a brace too.
