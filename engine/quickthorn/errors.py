@@ -51,6 +51,10 @@ class BudgetError(QuickthornError):
     """A latency budget is malformed, or there is nothing to measure it with."""
 
 
+class StoreError(QuickthornError):
+    """A bundle store cannot be used, or what is in it is not what it should be."""
+
+
 class StateError(QuickthornError, RuntimeError):
     """The engine's state region cannot be created or is full."""
 

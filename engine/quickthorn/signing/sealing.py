@@ -47,13 +47,26 @@ def seal(bundle_id: str, role: str, key: SigningKey) -> Envelope:
     """The key's word, in that role, for the bundle of that id; SigningError where the role is spelled wrongly."""
     predicate = _valid(role)
     statement = Statement(subject=(Subject(digest={"quickthorn_bundle_id": bundle_id}),), predicate=predicate)
-    payload = _STATEMENT_ENCODER.encode(statement)
-    signature = EnvelopeSignature(keyid=key.public.key_id, sig=_base64(key.sign(_encoded(payload))))
-    return Envelope(payload=_base64(payload), signatures=(signature,))
+    return seal_payload(_STATEMENT_ENCODER.encode(statement), key)
 
 
 def unseal(envelope: Envelope, key: PublicKey, origin: str) -> Statement:
     """The statement that the key has signed; SigningError, opened by ``origin``, where it has not signed this one."""
+    payload = unseal_payload(envelope, key, origin)
+    try:
+        return _STATEMENT_DECODER.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise SigningError(f"{origin}: expected a statement about a bundle, found: {error}") from error
+
+
+def seal_payload(payload: bytes, key: SigningKey) -> Envelope:
+    """An envelope of an in-toto statement's bytes, signed."""
+    signature = EnvelopeSignature(keyid=key.public.key_id, sig=_base64(key.sign(_encoded(payload))))
+    return Envelope(payload=_base64(payload), signatures=(signature,))
+
+
+def unseal_payload(envelope: Envelope, key: PublicKey, origin: str) -> bytes:
+    """The statement's bytes; SigningError, opened by ``origin``, where the key has not signed just these."""
     try:
         payload = base64.b64decode(envelope.payload, validate=True)
         signature = base64.b64decode(envelope.signatures[0].sig, validate=True)
@@ -61,10 +74,7 @@ def unseal(envelope: Envelope, key: PublicKey, origin: str) -> Statement:
         raise SigningError(f"{origin}: expected an envelope in base64, found: {error}") from error
     if not key.has_signed(_encoded(payload), signature):
         raise SigningError(f"{origin}: expected a signature by key {key.key_id[:16]}, found one that it did not make")
-    try:
-        return _STATEMENT_DECODER.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise SigningError(f"{origin}: expected a statement about a bundle, found: {error}") from error
+    return payload
 
 
 def _valid(role: str) -> Predicate:
