@@ -9,6 +9,7 @@ import lightgbm
 import numpy as np
 import pytest
 import xgboost
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 import quickthorn as qt
 from quickthorn.compiling import compile_bundle
@@ -57,6 +58,8 @@ def trained(library: str, frame: Any, labels: Any) -> Any:
     if library == "xgboost":
         data = xgboost.DMatrix(frame, label=labels, enable_categorical=True)
         return xgboost.train({"objective": "binary:logistic", "max_depth": 3, "nthread": 1}, data, 4)
+    if library == "sklearn":
+        return HistGradientBoostingClassifier(max_iter=4, categorical_features="from_dtype").fit(frame, labels)
     quiet = {"verbose": -1, "num_threads": 1, "min_data_in_leaf": 5, "min_data_per_group": 5, "cat_smooth": 1}
     return lightgbm.train({"objective": "binary", **quiet}, lightgbm.Dataset(frame, label=labels), 4)
 
@@ -65,10 +68,12 @@ def margins_of(model: Any, frame: Any) -> list[float]:
     if isinstance(model, xgboost.Booster):
         margins: list[float] = model.inplace_predict(frame, predict_type="margin").tolist()
         return margins
+    if isinstance(model, HistGradientBoostingClassifier):
+        return list(model.decision_function(frame))
     return list(model.predict(frame, raw_score=True))
 
 
-@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm", "sklearn"])
 def test_a_category_field_is_read_by_its_values(library: str, frame: Any, labels: Any, tmp_path: Path) -> None:
     model = trained(library, frame, labels)
     compile_bundle(features=features_of(Sale.colour), model=model, policy=POLICY, output=tmp_path / "a.qt")
@@ -118,6 +123,8 @@ def test_numbers_that_are_no_category_stay_none() -> None:
     odd = np.array([0.0, 1.0, 2.0, 2.9, -0.0, -0.5, -1.0, 3.0, 7.5, 2.0**31, np.inf, -np.inf, np.nan])
     coded = to_own_codes(odd, own, negative_fractions_truncate=True)
     assert coded[:6].tolist() == pytest.approx([2, np.nan, 0, 0, 2, 2], nan_ok=True)
+    whole = to_own_codes(odd, own, negative_fractions_truncate=False, whole_categories=True)
+    assert whole[:6].tolist() == pytest.approx([2, np.nan, 0, 2.9, 2, -0.5], nan_ok=True)
     assert to_own_codes(odd, own, negative_fractions_truncate=False)[4:6].tolist() == [2.0, -0.5]
     assert not set(np.trunc(coded[6:])) & {0.0, 1.0, 2.0}
     assert np.isnan(coded[-1])

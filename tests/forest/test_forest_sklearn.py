@@ -183,18 +183,51 @@ def test_an_estimator_that_is_not_fitted_is_refused() -> None:
             load_model(kind())
 
 
-def test_categories_that_are_no_whole_numbers_are_refused(training: Any) -> None:
+@pytest.mark.parametrize("name", ["HistGradientBoostingClassifier", "HistGradientBoostingRegressor"])
+@pytest.mark.parametrize("form", ["estimator", "skops"])
+def test_text_is_read_by_value(
+    training: Any, tmp_path: Path, assert_equal_to_source: Callable[..., None], name: str, form: str
+) -> None:
     pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame({"amount": training[0][:, 0], "shop": [f"shop {code % 9}" for code in range(600)]})
-    frame["shop"] = frame["shop"].astype("category")
-    estimator = ensemble.HistGradientBoostingClassifier(max_iter=3, categorical_features="from_dtype")
-    with pytest.raises(ModelError, match="'shop' was trained on categories such as 'shop 0'"):
-        load_model(estimator.fit(frame, training[1]))
-    rows = training[0].copy()
-    rows[:, 4] -= 2
-    estimator = ensemble.HistGradientBoostingClassifier(max_iter=3, categorical_features=[4]).fit(rows, training[1])
-    with pytest.raises(ModelError, match=r"feature 4 has the category -2; expected whole numbers from 0"):
-        load_model(estimator)
+    shops = np.array(["corner shop", "Café", "", "kiosk", None], object)[(training[0][:, 4] % 5).astype(int)]
+    labels = training[1] if "Classifier" in name else training[2]
+    labels = np.where(shops == "Café", 1 - labels, labels)
+    hours = pandas.Categorical(training[0][:, 4].astype(int) // 5 * 10)
+    frame = pandas.DataFrame({"amount": training[0][:, 0], "shop": pandas.Categorical(shops), "hour": hours})
+    estimator = getattr(ensemble, name)(max_iter=5, categorical_features="from_dtype", **SEED).fit(frame, labels)
+    source: Any = estimator
+    if form == "skops":
+        source = tmp_path / "model"
+        pytest.importorskip("skops.io").dump(estimator, source)
+    model = load_model(source)
+    assert model.ensemble.category_dictionary == (None, ("", "Café", "corner shop", "kiosk"), None)
+    assert model.ensemble.unknown_category == "missing"
+    code = {text: float(place) for place, text in enumerate(model.ensemble.category_dictionary[1] or ())}
+    new = frame.head(300).copy()
+    new["shop"] = new["shop"].astype(object).where(new["shop"].notna(), None)
+    new.loc[:30, "shop"] = "never seen"
+    rows = np.stack(
+        [new["amount"], [code.get(shop, np.nan) for shop in new["shop"]], new["hour"].astype(float)], axis=1
+    )
+    expected = estimator._raw_predict(new).ravel()
+    assert np.array_equal(model.source_margins(rows), expected)
+    assert_equal_to_source(model, rows, optimise="-O1")
+    moved = model.with_features(["shop", "hour", "amount"]).with_categories({0: ("new", "kiosk", "corner shop")})
+    assert moved.ensemble.category_dictionary is None
+    by_place = {"new": 0.0, "kiosk": 1.0, "corner shop": 2.0}
+    declared = new["shop"].isin(["kiosk", "corner shop"]).to_numpy()
+    places = np.array([by_place.get(shop, np.nan) for shop in new["shop"]])
+    again = moved.source_margins(np.stack([places, rows[:, 2], rows[:, 0]], axis=1))
+    assert np.array_equal(again[declared], expected[declared])
+
+
+def test_numbers_that_are_no_codes_are_refused_as_categories(training: Any) -> None:
+    for shift, category in ((2, "-2.0"), (0.5, r"0\.5")):
+        rows = training[0].copy()
+        rows[:, 4] -= shift if shift == 2 else -shift
+        estimator = ensemble.HistGradientBoostingClassifier(max_iter=3, categorical_features=[4])
+        with pytest.raises(ModelError, match=f"feature 4 has the category {category}; expected text, or whole numbers"):
+            load_model(estimator.fit(rows, training[1]))
 
 
 @pytest.mark.parametrize(("name", "parameters"), [CASES[i] for i in (0, 9, 16, 20)], ids=str)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow
 import pytest
 import xgboost
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 import quickthorn as qt
 from quickthorn.errors import ModelError, RowError
@@ -284,3 +285,12 @@ def test_only_catboost_has_to_be_told_its_categories(xgb: Any) -> None:
         ModelError, match=r"categories\['colour'\]: expected a feature that a CatBoost model .*found none"
     ):
         qt.compile_model(xgb, categories={"colour": COLOURS})
+
+
+def test_scikit_learns_text_by_value(frame: Any, labels: Any, new: Any, level: str) -> None:
+    estimator = HistGradientBoostingClassifier(max_iter=4, categorical_features="from_dtype").fit(frame, labels)
+    forest = qt.compile_model(estimator, target=level)
+    new = new.assign(colour=new["colour"].cat.add_categories("zinc"))
+    new.loc[:9, "colour"] = "zinc"
+    assert forest.margin_batch(as_arrow(new, encoded=True)).tolist() == estimator.decision_function(new).tolist()
+    assert scored_row_by_row(forest, new) == pytest.approx(estimator.predict_proba(new)[:, 1], rel=1e-12)

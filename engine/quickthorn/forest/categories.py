@@ -68,7 +68,11 @@ def recoded(ensemble: Ensemble, codes: Mapping[int, npt.NDArray[np.float64]]) ->
 
 
 def to_own_codes(
-    values: npt.NDArray[np.float64], own: npt.NDArray[np.float64], *, negative_fractions_truncate: bool
+    values: npt.NDArray[np.float64],
+    own: npt.NDArray[np.float64],
+    *,
+    negative_fractions_truncate: bool,
+    whole_categories: bool = False,
 ) -> npt.NDArray[np.float64]:
     """float64 [n]: a row's numbers as the codes of the forest they were recoded from, for its source library.
 
@@ -77,6 +81,8 @@ def to_own_codes(
     lowest = -1.0 if negative_fractions_truncate else -0.0
     truncated = np.trunc(values)
     known = ((values > lowest) | (values == 0)) & (truncated < len(own))
+    if whole_categories:
+        known &= truncated == values
     place = np.where(known, truncated, 0).astype(np.int64)
     strange = np.where(values >= len(own), values + len(own) + np.nanmax(own, initial=0.0), values)
     return np.where(known, own[place] if len(own) else np.nan, strange)

@@ -102,12 +102,15 @@ class LoadedModel:
             raise ModelError(f"rows: expected [n, {self.ensemble.feature_count}] values, got {list(rows.shape)}")
         if self.own_codes:
             rows = rows.copy()
-            truncate = self.ensemble.negative_fractions_truncate
+            rules = {
+                "negative_fractions_truncate": self.ensemble.negative_fractions_truncate,
+                "whole_categories": self.ensemble.whole_categories,
+            }
             for place, own in self.own_codes.items():
                 # A number is the category it is after rounding: a tiny negative one may become zero.
                 with np.errstate(over="ignore"):
                     rounded = rows[:, place].astype(self.ensemble.precision).astype(np.float64)
-                rows[:, place] = to_own_codes(rounded, own, negative_fractions_truncate=truncate)
+                rows[:, place] = to_own_codes(rounded, own, **rules)
         return np.ascontiguousarray(rows[:, self.columns])
 
 

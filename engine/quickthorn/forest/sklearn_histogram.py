@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quickthorn.errors import ModelError
+from quickthorn.forest.categories import Levels, dictionary_of
 from quickthorn.forest.ensemble import Missing
 from quickthorn.forest.structure import flatten_trees
 
@@ -29,6 +30,8 @@ class HistogramColumns:
     """The arrays of an Ensemble that are about roots, splits and leaf ids, by name"""
     leaf_value: npt.NDArray[np.float64]
     """float64 [l]"""
+    dictionary: tuple[Levels | None, ...] | None
+    """Per feature of a row, the texts whose codes are 0, 1, 2…; None where no category is text"""
 
 
 def read_predictors(estimator: Any, where: str) -> HistogramColumns:
@@ -45,7 +48,7 @@ def read_predictors(estimator: Any, where: str) -> HistogramColumns:
     owner = np.repeat(np.arange(len(predictors)), sizes)
 
     split = nodes[flat.split_nodes]
-    order, levels = _encoding(estimator, where)
+    order, levels, dictionary = _encoding(estimator, where)
     categorical = split["is_categorical"] != 0
     missing_left = split["missing_go_to_left"] != 0
     sets = [
@@ -71,7 +74,7 @@ def read_predictors(estimator: Any, where: str) -> HistogramColumns:
         "leaf_cover": nodes["count"][flat.leaf_nodes].astype(np.float64),
         "leaf_id": (flat.leaf_nodes - first_node[owner[flat.leaf_nodes]]).astype(np.int32),
     }
-    return HistogramColumns(splits, nodes["value"][flat.leaf_nodes])
+    return HistogramColumns(splits, nodes["value"][flat.leaf_nodes], dictionary)
 
 
 def leaf_nodes(estimator: Any, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
@@ -91,11 +94,23 @@ def leaf_nodes(estimator: Any, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.
     return np.stack(columns, axis=1).astype(np.int32)
 
 
-def without_infinite_categories(estimator: Any, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The rows with infinity as missing where a category is expected: scikit-learn refuses it, and knows it not."""
+def acceptable_categories(
+    estimator: Any, dictionary: tuple[Levels | None, ...] | None, rows: npt.NDArray[np.float64]
+) -> npt.NDArray[Any]:
+    """The rows with text for its codes, and missing what scikit-learn would refuse as a category and does not know."""
     if estimator.is_categorical_ is None:
         return rows
-    return np.where(np.isinf(rows) & np.asarray(estimator.is_categorical_), np.nan, rows)
+    known = np.where(np.isinf(rows) & np.asarray(estimator.is_categorical_), np.nan, rows)
+    if dictionary is None:
+        return known
+    mixed = known.astype(object)
+    for place, levels in enumerate(dictionary):
+        if levels is not None:
+            mixed[:, place] = [
+                levels[int(code)] if 0 <= code < len(levels) and code == int(code) else np.nan
+                for code in known[:, place].tolist()
+            ]
+    return mixed
 
 
 def _check_predictor(predictor: Any, feature_count: int, where: str) -> None:
@@ -109,11 +124,14 @@ def _check_predictor(predictor: Any, feature_count: int, where: str) -> None:
         raise ModelError(f"{where}: a split's set of categories is not one of {len(sets)}")
 
 
-def _encoding(estimator: Any, where: str) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[np.int32]]]:
-    """Which feature of a row each column inside the estimator is, and the categories that its codes 0, 1… stand for.
+def _encoding(
+    estimator: Any, where: str
+) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[np.int32]], tuple[Levels | None, ...] | None]:
+    """Which feature of a row each column inside the estimator is, the row's categories by the codes inside, and texts.
 
-    Categorical columns come first inside.
+    Categorical columns come first inside. Numbers are their own codes in a row, texts have a dictionary.
     """
+    dictionary: list[Levels | None] = [None] * estimator.n_features_in_
     kinds = np.asarray(estimator._bin_mapper.is_categorical_)
     inside = estimator.n_features_in_ if estimator._preprocessor is None else len(estimator.is_categorical_)
     if len(kinds) != estimator.n_features_in_ or inside != len(kinds):
@@ -121,25 +139,29 @@ def _encoding(estimator: Any, where: str) -> tuple[npt.NDArray[np.int64], list[n
     if estimator._preprocessor is None:
         if kinds.any():
             raise ModelError(f"{where}: the estimator has categorical features but no encoder for them")
-        return np.arange(estimator.n_features_in_), []
+        return np.arange(estimator.n_features_in_), [], None
     is_categorical = np.asarray(estimator.is_categorical_)
     order = np.concatenate([np.flatnonzero(is_categorical), np.flatnonzero(~is_categorical)])
     names = getattr(estimator, "feature_names_in_", range(len(order)))
     categories = estimator._preprocessor.named_transformers_["encoder"].categories_
-    levels = []
+    codes = []
     for feature, found in zip(np.flatnonzero(is_categorical), categories, strict=True):
         here = f"{where}: the categorical feature {names[feature]!r}"
-        if found.dtype.kind not in "biuf":
-            raise ModelError(
-                f"{here} was trained on categories such as {found[0]!r}, which are not numbers; "
-                "encode them as 0, 1, 2… before training"
-            )
-        values = found[~np.isnan(found.astype(np.float64))].astype(np.float64)
-        wrong = (values < 0) | (values >= _CATEGORY_LIMIT) | (values != np.trunc(values))
-        if wrong.any():
-            raise ModelError(f"{here} has the category {values[wrong][0]:g}; expected whole numbers from 0")
-        levels.append(values.astype(np.int32))
-    return order, levels
+        # Missing values stand last.
+        values = [value for value in found.tolist() if value is not None and value == value]
+        if any(isinstance(value, str) for value in values):
+            dictionary[feature] = tuple(values)
+            codes.append(np.arange(len(values), dtype=np.int32))
+            continue
+        wrong = [value for value in values if not _is_code(value)]
+        if wrong:
+            raise ModelError(f"{here} has the category {wrong[0]!r}; expected text, or whole numbers from 0")
+        codes.append(np.array(values, np.float64).astype(np.int32))
+    return order, codes, dictionary_of(dictionary, where)
+
+
+def _is_code(value: Any) -> bool:
+    return isinstance(value, (bool, int, float)) and 0 <= value < _CATEGORY_LIMIT and value == int(value)
 
 
 def _category_set(

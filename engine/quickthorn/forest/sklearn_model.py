@@ -180,8 +180,9 @@ def _read_histogram(estimator: Any, where: str) -> Read:
         leaf_value=columns.leaf_value,
         base_margin=np.asarray(estimator._baseline_prediction, np.float64).reshape(outputs),
         link=link,
+        category_dictionary=columns.dictionary,
     )
-    return ensemble, HistogramSource(estimator, outputs)
+    return ensemble, HistogramSource(estimator, outputs, columns.dictionary)
 
 
 def _read_isolation(estimator: Any, where: str) -> Read:

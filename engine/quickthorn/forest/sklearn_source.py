@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quickthorn.errors import ModelError
-from quickthorn.forest.sklearn_histogram import leaf_nodes, without_infinite_categories
+from quickthorn.forest.categories import Levels
+from quickthorn.forest.sklearn_histogram import acceptable_categories, leaf_nodes
 from quickthorn.forest.sklearn_trees import acceptable_rows
 
 if TYPE_CHECKING:
@@ -91,8 +92,8 @@ class BoostingSource(SklearnSource):
 class HistogramSource(SklearnSource):
     """Histogram gradient boosting."""
 
-    def __init__(self, estimator: Any, output_count: int) -> None:
-        super().__init__(estimator, output_count, lambda rows: without_infinite_categories(estimator, rows))
+    def __init__(self, estimator: Any, output_count: int, dictionary: tuple[Levels | None, ...] | None) -> None:
+        super().__init__(estimator, output_count, lambda rows: acceptable_categories(estimator, dictionary, rows))
 
     def _margins(self, rows: npt.NDArray[Any]) -> Any:
         if hasattr(self._estimator, "classes_"):
