@@ -30,9 +30,8 @@ def test_the_first_block_runs_as_printed(tmp_path: Path) -> None:
 
 
 def test_every_verb_in_a_command_exists() -> None:
-    verbs = set(
-        re.findall(r"quickthorn (bench|compile|demo|keygen|sign|simulate|verify)\b", README.read_text(encoding="utf-8"))
-    )
+    # At the beginning of a line, behind a path, or quoted: elsewhere the word is the product's name.
+    verbs = set(re.findall(r"(?:^|`|bin/)quickthorn (\w+)", README.read_text(encoding="utf-8"), re.MULTILINE))
     assert verbs >= {"compile", "demo"}
     for verb in verbs:
         with pytest.raises(SystemExit) as stopped:

@@ -55,6 +55,10 @@ class StoreError(QuickthornError):
     """A bundle store cannot be used, or what is in it is not what it should be."""
 
 
+class GateError(QuickthornError):
+    """A gates file is malformed, or a bundle cannot be judged by it."""
+
+
 class StateError(QuickthornError, RuntimeError):
     """The engine's state region cannot be created or is full."""
 

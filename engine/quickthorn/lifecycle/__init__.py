@@ -1,8 +1,11 @@
 """What happens to a bundle from its making to its end: measured, compared, promoted, taken back."""
 
-from quickthorn.lifecycle.event_files import read_events
+from quickthorn.lifecycle.comparison import Comparison, ScoreShift, compare, population_stability
+from quickthorn.lifecycle.event_files import read_event_table, read_events
+from quickthorn.lifecycle.gates import GateResult, Gates, judge
 from quickthorn.lifecycle.latency import SWEEP_BYTES, Budget, Latency, Percentiles, deciding, measure_latency
 from quickthorn.lifecycle.ledger import PROMOTER, Ledger, Recorded
+from quickthorn.lifecycle.promotion import Promotion, promote, roll_back
 from quickthorn.lifecycle.sample_events import sample_events
 from quickthorn.lifecycle.store import Store
 
@@ -10,13 +13,24 @@ __all__ = [
     "PROMOTER",
     "SWEEP_BYTES",
     "Budget",
+    "Comparison",
+    "GateResult",
+    "Gates",
     "Latency",
     "Ledger",
     "Percentiles",
+    "Promotion",
     "Recorded",
+    "ScoreShift",
     "Store",
+    "compare",
     "deciding",
+    "judge",
     "measure_latency",
+    "population_stability",
+    "promote",
+    "read_event_table",
     "read_events",
+    "roll_back",
     "sample_events",
 ]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quickthorn.errors import EventError
 from quickthorn.extras import require
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def read_events(path: Path) -> list[Any]:
@@ -14,13 +17,23 @@ def read_events(path: Path) -> list[Any]:
 
     EventError where it cannot be read, or is of another kind. Whether they fit a schema is the engine's to say.
     """
+    if path.suffix != ".jsonl":
+        events: list[Any] = read_event_table(path).to_pylist()
+        return events
     try:
-        if path.suffix == ".jsonl":
-            return [line for line in path.read_bytes().splitlines() if line.strip()]
+        return [line for line in path.read_bytes().splitlines() if line.strip()]
+    except OSError as error:
+        raise EventError(f"{path}: expected readable events, found: {error}") from error
+
+
+def read_event_table(path: Path) -> pa.Table:
+    """The events of a .parquet or .jsonl as an Arrow table, a column a field; EventError as above."""
+    if path.suffix not in (".parquet", ".jsonl"):
+        raise EventError(f"{path}: expected a file name ending in .parquet or .jsonl, found {path.suffix!r}")
+    purpose = "reading events from files"
+    try:
         if path.suffix == ".parquet":
-            parquet = require("pyarrow.parquet", "compile", "reading events from Parquet")
-            events: list[Any] = parquet.read_table(path).to_pylist()
-            return events
+            return require("pyarrow.parquet", "compile", purpose).read_table(path)
+        return require("pyarrow.json", "compile", purpose).read_json(path)
     except (OSError, ValueError) as error:
         raise EventError(f"{path}: expected readable events, found: {error}") from error
-    raise EventError(f"{path}: expected a file name ending in .parquet or .jsonl, found {path.suffix!r}")

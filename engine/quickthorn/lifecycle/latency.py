@@ -105,10 +105,10 @@ def measure_latency(engine: Engine, events: Iterable[Any], *, cold_calls: int = 
     warm = min(WARM_CALLS, len(given) // 10)
     cold = max(1, min(cold_calls, len(given) // 5))
     decide = deciding(engine)
-    _timed(decide, given[:warm])
-    hot_ns = _timed(decide, given[warm:-cold])
+    timed(decide, given[:warm])
+    hot_ns = timed(decide, given[warm:-cold])
     other = np.zeros(SWEEP_BYTES // 8)
-    cold_ns = _timed(decide, given[-cold:], other.sum)
+    cold_ns = timed(decide, given[-cold:], other.sum)
     invalid = engine.counters()["invalid"]
     if invalid:
         raise BudgetError(f"events: expected events that fit the bundle's schema, found {invalid} that do not")
@@ -121,7 +121,8 @@ def deciding(engine: Engine) -> Callable[[Any], Any]:
     return call
 
 
-def _timed(call: Callable[[Any], Any], events: Sequence[Any], before: Callable[[], Any] | None = None) -> list[int]:
+def timed(call: Callable[[Any], Any], events: Sequence[Any], before: Callable[[], Any] | None = None) -> list[int]:
+    """Nanoseconds of every single call; ``before`` runs before each and is not counted."""
     clock_ns = time.perf_counter_ns
     latency_ns = []
     for event in events:

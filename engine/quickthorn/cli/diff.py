@@ -1,0 +1,73 @@
+"""`quickthorn diff`: two bundles side by side, and what they decide of the same events."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import msgspec
+
+from quickthorn.cli.refusal import DONE, refuse
+from quickthorn.errors import QuickthornError
+from quickthorn.lifecycle import Comparison, compare, read_event_table
+
+DESCRIPTION = (
+    "Compare two bundles: their schema, features and policy, and with events how scores move and which outcomes "
+    "change. Exit code 0 whatever is found, 2 where it cannot be compared; `promote` judges by gates."
+)
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the verb `diff`."""
+    parser = subparsers.add_parser("diff", help="compare two bundles", description=DESCRIPTION)
+    parser.add_argument("old", type=Path, help="bundle file that is in use")
+    parser.add_argument("new", type=Path, help="bundle file that would take its place")
+    add_events(parser)
+    parser.add_argument("--trust", type=Path, metavar="TRUST.toml", help="trust file that both are held to")
+    parser.add_argument("--json", action="store_true", help="print what was found as one JSON object")
+    parser.set_defaults(run=run)
+
+
+def add_events(parser: argparse.ArgumentParser) -> None:
+    """The options `--events` and `--label`."""
+    parser.add_argument(
+        "--events", type=Path, metavar="FILE", help="events that both decide, .parquet or .jsonl, in order of time"
+    )
+    parser.add_argument("--label", metavar="COLUMN", help="column of 0 and 1 in the events, to judge the ranking by")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare and print; returns the exit code."""
+    try:
+        events = read_event_table(args.events) if args.events is not None else None
+        found = compare(args.old, args.new, events, label=args.label, trust=args.trust)
+    except QuickthornError as error:
+        return refuse("diff", error)
+    if args.json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        print_comparison(found)
+    return DONE
+
+
+def print_comparison(found: Comparison) -> None:
+    """The comparison as people read it."""
+    print(f"old  bundle {found.old_id[:16]}, version {found.old_version}, {found.old_size_bytes:,} bytes")
+    print(f"new  bundle {found.new_id[:16]}, version {found.new_version}, {found.new_size_bytes:,} bytes")
+    for subject, lines in (("schema", found.schema), ("features", found.features), ("policy", found.policy)):
+        print(f"{subject}: {'the same' if not lines else ''}".rstrip())
+        for line in lines:
+            print(f"  {line}")
+    if found.scores is None:
+        return
+    print(f"{found.events:,} events, invalid {found.invalid[0]:,} → {found.invalid[1]:,}")
+    scores = found.scores
+    print(
+        f"scores: mean {scores.old_mean:.6g} → {scores.new_mean:.6g}, largest move {scores.largest:.6g}, "
+        f"PSI {scores.psi:.4f}"
+    )
+    if found.old_average_precision is not None and found.new_average_precision is not None:
+        print(f"average precision: {found.old_average_precision:.4f} → {found.new_average_precision:.4f}")
+    print(f"outcomes changed: {found.swap_share:.2%}")
+    for swap, count in found.swaps.items():
+        print(f"  {swap:<24}{count:>9,}")
