@@ -83,12 +83,12 @@ PyObject* engine_read_features(PyObject* self, PyObject* const* arguments, Py_ss
 PyObject* engine_counters(PyObject* self, PyObject*) {
     const Engine& engine = body_of(self).engine();
     const Counters counters = engine.counters();
-    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "decided", counters.decided, "scored",
-                         counters.scored, "observed", counters.observed, "invalid", counters.invalid, "duplicates",
-                         counters.duplicates, "late_in_place", counters.late_in_place, "late_left_out",
-                         counters.late_left_out, "over_row_limit", counters.over_row_limit, "out_of_space",
-                         counters.out_of_space, "reclaimed_keys", counters.reclaimed_keys, "keys", engine.keys(),
-                         "history_bytes", static_cast<unsigned long long>(engine.history_bytes_used()));
+    return Py_BuildValue(
+        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "decided", counters.decided, "scored", counters.scored,
+        "observed", counters.observed, "invalid", counters.invalid, "duplicates", counters.duplicates, "late_in_place",
+        counters.late_in_place, "late_left_out", counters.late_left_out, "over_row_limit", counters.over_row_limit,
+        "over_cap", counters.over_cap, "out_of_space", counters.out_of_space, "reclaimed_keys", counters.reclaimed_keys,
+        "keys", engine.keys(), "history_bytes", static_cast<unsigned long long>(engine.history_bytes_used()));
 }
 
 PyObject* engine_new(PyTypeObject* type, PyObject* arguments, PyObject* keywords) {

@@ -95,6 +95,7 @@ Counters Engine::counters() const {
     const Turn turn(*this);
     Counters counters = state_->totals.counters;
     for (const EntityHistory& history : state_->histories) counters.reclaimed_keys += history.reclaimed();
+    for (const Components& components : state_->components) counters.reclaimed_keys += components.reclaimed();
     return counters;
 }
 
@@ -107,6 +108,7 @@ std::uint64_t Engine::keys() const {
     const Turn turn(*this);
     std::uint64_t keys = 0;
     for (const EntityHistory& history : state_->histories) keys += history.keys();
+    for (const Components& components : state_->components) keys += components.entities();
     return keys;
 }
 
@@ -130,6 +132,7 @@ void Engine::prefetch(const EventRow& event) {
         }
         histories[i].prefetch(key.hash);
     }
+    for (Components& components : state_->components) components.prefetch(event.slots(), event.hashes());
     for (std::size_t i = 0; i < histories.size(); ++i) histories[i].prefetch_record(keys_[i].hash);
 }
 
@@ -144,6 +147,10 @@ Engine::Meeting Engine::meet(const EventRow& event) {
         if (key.entity == nullptr) continue;
         histories[i].prefetch_rows(*key.entity);
         if (event.time_us() < key.entity->newest_us) meeting.status = Status::late;
+    }
+    for (Components& components : state_->components) {
+        components.find(view);
+        if (components.late(event.time_us())) meeting.status = Status::late;
     }
     meeting.duplicate = state_->seen_ids.contains(event.id());
     if (meeting.duplicate) meeting.status = Status::duplicate;
@@ -163,6 +170,14 @@ Engine::Meeting Engine::read_features(const EventRow& event) {
         }
         // A retried event is in its windows already, as it stands there.
         history.read(keys_[i].entity, view, !meeting.duplicate, values_.data());
+    }
+    for (Components& components : state_->components) {
+        const quickthorn_component& declared = components.declared();
+        if (!components.any() || components.too_late(event.time_us())) {
+            std::fill_n(values_.begin() + declared.value_first, declared.value_count, missing);
+            continue;
+        }
+        components.read(view, !meeting.duplicate, values_.data());
     }
     library_.derive(event.slots(), values_.data(), vector_.data());
     return meeting;
@@ -192,6 +207,12 @@ Status Engine::update(const EventRow& event, const Meeting& meeting) {
         count(stored);
         if (stored == Stored::over_limit || stored == Stored::out_of_space) status = worse(status, Status::capped);
     }
+    for (Components& components : state_->components) {
+        if (!components.any()) continue;
+        const Linked linked = components.store(view);
+        count(linked);
+        if (linked == Linked::over_cap || linked == Linked::out_of_space) status = worse(status, Status::capped);
+    }
     state_->totals.clock_us = std::max(state_->totals.clock_us, event.time_us());
     return status;
 }
@@ -203,6 +224,16 @@ void Engine::count(Stored stored) {
         case Stored::too_late: ++state_->totals.counters.late_left_out; break;
         case Stored::over_limit: ++state_->totals.counters.over_row_limit; break;
         case Stored::out_of_space: ++state_->totals.counters.out_of_space; break;
+    }
+}
+
+void Engine::count(Linked linked) {
+    switch (linked) {
+        case Linked::in_order: break;
+        case Linked::in_place: ++state_->totals.counters.late_in_place; break;
+        case Linked::too_late: ++state_->totals.counters.late_left_out; break;
+        case Linked::over_cap: ++state_->totals.counters.over_cap; break;
+        case Linked::out_of_space: ++state_->totals.counters.out_of_space; break;
     }
 }
 

@@ -83,6 +83,7 @@ private:
     Verdict decide_on(const Meeting& meeting);
     Status update(const EventRow& event, const Meeting& meeting);
     void count(Stored stored);
+    void count(Linked linked);
 
     const quickthorn_library& library_;
     const EventSchema& schema_;

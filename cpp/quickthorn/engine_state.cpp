@@ -9,10 +9,17 @@ std::span<const quickthorn_group> groups_of(const quickthorn_library& library) {
     return {library.groups, library.group_count};
 }
 
+std::span<const quickthorn_component> components_of(const quickthorn_library& library) {
+    return {library.components, library.component_count};
+}
+
 std::size_t region_bytes(const quickthorn_library& library, const EngineLimits& limits) {
     std::size_t bytes = SeenIds::bytes(limits.remembered_ids) + limits.history_bytes + 4096;
     for (const quickthorn_group& group : groups_of(library)) {
         bytes += EntityHistory::table_bytes(group, limits.history);
+    }
+    for (const quickthorn_component& component : components_of(library)) {
+        bytes += Components::table_bytes(component, limits.history);
     }
     return bytes;
 }
@@ -27,6 +34,10 @@ EngineState::EngineState(const quickthorn_library& library, const EngineLimits& 
     histories.reserve(library.group_count);
     for (const quickthorn_group& group : groups_of(library)) {
         histories.emplace_back(group, limits.history, region, row_space);
+    }
+    components.reserve(library.component_count);
+    for (const quickthorn_component& component : components_of(library)) {
+        components.emplace_back(component, limits.history, region);
     }
 }
 

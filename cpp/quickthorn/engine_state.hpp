@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "quickthorn/components.hpp"
 #include "quickthorn/entity_history.hpp"
 #include "quickthorn/library_abi.h"
 #include "quickthorn/region.hpp"
@@ -26,10 +27,11 @@ struct Counters {
     std::uint64_t observed = 0;
     std::uint64_t invalid = 0;
     std::uint64_t duplicates = 0;
-    std::uint64_t late_in_place = 0;   // rows put where they belong, per entity
-    std::uint64_t late_left_out = 0;   // rows older than the lateness allows, per entity
+    std::uint64_t late_in_place = 0;   // rows put where they belong, per entity, and links, per component
+    std::uint64_t late_left_out = 0;   // rows and links older than the lateness allows
     std::uint64_t over_row_limit = 0;  // rows that cost an older one its place, per entity
-    std::uint64_t out_of_space = 0;    // rows left out for want of keys or row space
+    std::uint64_t over_cap = 0;        // events with links left out, as they would make a component larger than its cap
+    std::uint64_t out_of_space = 0;    // rows and links left out for want of keys or row space
     std::uint64_t reclaimed_keys = 0;  // entities that expired and whose memory is free again
 };
 
@@ -51,6 +53,7 @@ struct EngineState {
     SeenIds seen_ids;
     RowSpace row_space;
     std::vector<EntityHistory> histories;  // one per group of the library
+    std::vector<Components> components;    // one per component of the library
 };
 
 }  // namespace quickthorn

@@ -81,6 +81,22 @@ void check(const quickthorn_library& entry) {
     }
 }
 
+void check_components(const quickthorn_library& entry) {
+    if (entry.component_count != 0 && entry.components == nullptr) fail("its components are missing");
+    for (std::uint32_t index = 0; index < entry.component_count; ++index) {
+        const quickthorn_component& component = entry.components[index];
+        const bool whole = component.read != nullptr && component.entity_slots != nullptr;
+        const bool fits = component.entity_count >= 2 && component.entity_count <= 8 && component.cap >= 2 &&
+                          std::uint64_t{component.value_first} + component.value_count <= entry.value_count;
+        if (!whole || !fits) fail("component " + std::to_string(index) + " is laid out wrongly");
+        for (std::uint32_t entity = 0; entity < component.entity_count; ++entity) {
+            if (component.entity_slots[entity] >= entry.slot_count) {
+                fail("component " + std::to_string(index) + " links a field that is not there");
+            }
+        }
+    }
+}
+
 }  // namespace
 
 Library::Library(std::span<const std::byte> image) : file_(sealed_file(image)) {
@@ -98,6 +114,7 @@ Library::Library(std::span<const std::byte> image) : file_(sealed_file(image)) {
     try {
         if (entry_ == nullptr) fail("exports no quickthorn_library_entry");
         check(*entry_);
+        check_components(*entry_);
     } catch (...) {
         dlclose(handle_);
         close(file_);

@@ -62,7 +62,22 @@ typedef void (*quickthorn_release_function)(void* state, const void* rows, int64
 /* Tells the state that no row can come before one of `until_us` or older any more. Called after every stored row. */
 typedef void (*quickthorn_fold_function)(void* state, const void* rows, int64_t mask, int64_t last, int64_t until_us);
 
-/* Computes the feature vector from the event row and the groups' values. */
+/* One entity of the event at hand, as it stands among what a component links. */
+typedef struct quickthorn_member {
+    int64_t present;   /* 0 where the event lacks this entity, and then the rest means nothing */
+    int64_t component; /* a number for the component it belongs to, 0 where it was never seen */
+    int64_t joined;    /* the first of the event's entities that it is together with once the event is stored */
+    int64_t size;      /* how many entities its component has, 0 where it has none; so with the rest */
+    int64_t first_us;  /* the time of the component's first event, and of its newest */
+    int64_t newest_us;
+} quickthorn_member;
+
+/* Writes a component's values to values[value_first .. value_first + value_count), from what the event's entities
+ * belong to, in the order of `entity_slots`. */
+typedef void (*quickthorn_members_function)(const quickthorn_member* members, int64_t now_us, int64_t with_current,
+                                            double* values);
+
+/* Computes the feature vector from the event row and all values. */
 typedef void (*quickthorn_derive_function)(const quickthorn_slot* slots, const double* values, double* features);
 
 /* The forest's functions. A row holds feature_count values, NaN where missing; margins are output_count values, leaves
@@ -99,6 +114,16 @@ typedef struct quickthorn_group {
     uint32_t reserved;
 } quickthorn_group;
 
+/* What links the entities of several fields: those of one event belong to one component. */
+typedef struct quickthorn_component {
+    const uint32_t* entity_slots;
+    uint32_t entity_count;
+    uint32_t cap; /* most entities of one component */
+    uint32_t value_first;
+    uint32_t value_count;
+    quickthorn_members_function read;
+} quickthorn_component;
+
 /* A compiled forest. */
 typedef struct quickthorn_forest {
     uint32_t feature_count;
@@ -121,9 +146,10 @@ typedef struct quickthorn_library {
     uint32_t value_count;
     uint32_t feature_count;
     uint32_t hashed_count;
-    uint32_t reserved;
+    uint32_t component_count;
     const uint32_t* hashed_slots; /* categories and texts of which a hash is wanted */
     const quickthorn_group* groups;
+    const quickthorn_component* components;
     quickthorn_derive_function derive; /* null in the library of a forest alone */
     const quickthorn_forest* forest;   /* null in the library of features alone */
 } quickthorn_library;
@@ -134,7 +160,9 @@ static_assert(sizeof(void*) == 8, "the library layout is for 64-bit targets");
 static_assert(sizeof(quickthorn_text) == 16, "quickthorn_text is part of the bundle ABI");
 static_assert(sizeof(quickthorn_group) == 96, "quickthorn_group is part of the bundle ABI");
 static_assert(sizeof(quickthorn_forest) == 64, "quickthorn_forest is part of the bundle ABI");
-static_assert(sizeof(quickthorn_library) == 64, "quickthorn_library is part of the bundle ABI");
+static_assert(sizeof(quickthorn_member) == 48, "quickthorn_member is part of the bundle ABI");
+static_assert(sizeof(quickthorn_component) == 32, "quickthorn_component is part of the bundle ABI");
+static_assert(sizeof(quickthorn_library) == 72, "quickthorn_library is part of the bundle ABI");
 #endif
 
 #endif

@@ -35,6 +35,7 @@ _DOCUMENT: Document = {
     ],
     "features": ["amount", "customer_mean_1d"],
     "groups": [{"entities": ["customer"], "columns": ["amount"], "values": 1, "horizon_us": 86_400_000_000}],
+    "components": [],
     "tables": [],
     "lateness_us": 0,
     "expire_after_us": 0,

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from quickthorn.bundle import GoldenShapes, Manifest, PolicySummary, SchemaField
+from quickthorn.bundle import ComponentSummary, GoldenShapes, Manifest, PolicySummary, SchemaField
 
 Change = dict[str, Any]
 
@@ -26,6 +26,10 @@ _AMOUNT = SchemaField(name="amount", kind="money", required=True, scale=2)
         ({"features": ("amount", "amount")}, "feature 'amount': expected once, found twice"),
         ({"schema": (_ID, _TIME, _AMOUNT)}, "entity field of the schema, found 'customer'"),
         ({"schema": (_ID, _TIME, _CUSTOMER)}, "a field of the schema, found 'amount'"),
+        (
+            {"components": (ComponentSummary(entities=("customer", "amount"), cap=2, values=1),)},
+            "components: expected an entity field of the schema, found 'amount'",
+        ),
         ({"golden": None}, "found one without the other"),
         ({"forest": None}, "found one without the other"),
         ({"forest": None, "golden": None}, "expected a forest whose scores it judges, found none"),

@@ -51,6 +51,7 @@ def test_counters_say_what_happened(load: Callable[..., qt.Engine]) -> None:
         "late_in_place": 1,
         "late_left_out": 1,
         "over_row_limit": 0,
+        "over_cap": 0,
         "reclaimed_keys": 0,
         "out_of_space": 0,
         "keys": 1,

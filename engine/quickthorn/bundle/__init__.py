@@ -15,6 +15,7 @@ from quickthorn.bundle.forest_manifest import ForestManifest
 from quickthorn.bundle.manifest import (
     ABI_VERSION,
     FORMAT_VERSION,
+    ComponentSummary,
     ForestSummary,
     GoldenShapes,
     GroupSummary,
@@ -30,6 +31,7 @@ __all__ = [
     "ABI_VERSION",
     "FORMAT_VERSION",
     "Bundle",
+    "ComponentSummary",
     "Envelope",
     "ForestFile",
     "ForestManifest",

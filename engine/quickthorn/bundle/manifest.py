@@ -93,6 +93,19 @@ class GroupSummary(Record, frozen=True, kw_only=True):
     horizon_us: Natural
 
 
+class ComponentSummary(Record, frozen=True, kw_only=True):
+    """What links the entities of several fields.
+
+    ``entities``  the entity fields
+    ``cap``       most entities of one component
+    ``values``    how many values are computed of it
+    """
+
+    entities: Annotated[tuple[Text, ...], Meta(min_length=2)]
+    cap: Positive
+    values: Positive
+
+
 class TableSummary(Record, frozen=True, kw_only=True):
     """A table of constants in the libraries that features look things up in, such as the rules of a time zone.
 
@@ -191,6 +204,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     ``schema``          its fields in slot order
     ``features``        feature names in vector order
     ``groups``          what entities keep, one entry per entity field or pair that keeps anything
+    ``components``      what links entities, one entry per declared component
     ``tables``          the tables of constants that features were compiled with
     ``lateness_us``     how much older than its entity's newest an event may be and still be put in its place
     ``remembered_ids``  how many event ids are remembered to recognise retries
@@ -211,6 +225,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     schema: tuple[SchemaField, ...]
     features: Annotated[tuple[Text, ...], Meta(min_length=1)]
     groups: tuple[GroupSummary, ...]
+    components: tuple[ComponentSummary, ...] = ()
     tables: tuple[TableSummary, ...] = ()
     lateness_us: Count
     expire_after_us: Count
@@ -228,10 +243,11 @@ class Manifest(Record, frozen=True, kw_only=True):
         check_targets(self.targets)
         refuse_twice((" × ".join(group.entities) for group in self.groups), "group")
         kinds = {field.name: field.kind for field in self.schema}
-        for group in self.groups:
-            for entity in group.entities:
+        for where, kept in (("groups", self.groups), ("components", self.components)):
+            for entity in (entity for each in kept for entity in each.entities):
                 if kinds.get(entity) != "entity":
-                    raise ValueError(f"groups: expected an entity field of the schema, found {entity!r}")
+                    raise ValueError(f"{where}: expected an entity field of the schema, found {entity!r}")
+        for group in self.groups:
             for column in group.columns:
                 if column not in kinds:
                     raise ValueError(f"groups: expected a field of the schema, found {column!r}")

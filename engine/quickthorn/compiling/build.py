@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from quickthorn.bundle import (
+    ComponentSummary,
     GoldenShapes,
     GroupSummary,
     Manifest,
@@ -177,6 +178,14 @@ def _assemble(
                 horizon_us=group.horizon_us,
             )
             for group in planned.groups
+        ),
+        components=tuple(
+            ComponentSummary(
+                entities=tuple(entity.name for entity in each.component.entities),
+                cap=each.component.cap,
+                values=len(each.values),
+            )
+            for each in planned.components
         ),
         tables=tuple(
             TableSummary(kind=table.kind, name=table.name, entries=table.entries, sha256=table.sha256)

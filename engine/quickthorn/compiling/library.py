@@ -16,7 +16,7 @@ from quickthorn.forest.treelet_emission import emit_fastest
 from quickthorn.native import _native
 
 if TYPE_CHECKING:
-    from quickthorn.features.lowering import GroupLayout, LoweredFeatures
+    from quickthorn.features.lowering import ComponentLayout, GroupLayout, LoweredFeatures
     from quickthorn.forest.emission import ForestSource
     from quickthorn.forest.ensemble import Ensemble
 
@@ -30,14 +30,15 @@ extern "C" {{
 namespace {{
 {tables}
 {groups}
+{components}
 {forest}
 }}  // namespace
 
 extern "C" [[gnu::visibility("default")]] const quickthorn_library quickthorn_library_entry;
 const quickthorn_library quickthorn_library_entry = {{
     QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library),
-    {slots}u, {group_count}u, {values}u, {feature_count}u, {hashed_count}u, 0u,
-    {hashed}, {group_table}, {derive}, {forest_entry},
+    {slots}u, {group_count}u, {values}u, {feature_count}u, {hashed_count}u, {component_count}u,
+    {hashed}, {group_table}, {component_table}, {derive}, {forest_entry},
 }};
 """
 
@@ -155,36 +156,39 @@ def entry_source(features: LoweredFeatures | None, forest: Ensemble | None) -> s
         for role in _DECLARATIONS
         if (symbol := getattr(group, role)) is not None
     ]
+    components = features.components if features is not None else ()
+    declared += [
+        f"void {component.read}(const quickthorn_member*, int64_t, int64_t, double*);" for component in components
+    ]
     if features is not None:
         declared.append("void quickthorn_derive(const quickthorn_slot*, const double*, double*);")
     if forest is not None:
         declared += _FOREST_DECLARATIONS
-    tables = [
-        f"const uint32_t entities_{index}[] = {{{', '.join(f'{slot}u' for slot in group.entity_slots)}}};"
-        for index, group in enumerate(groups)
-    ]
+    tables = [_numbers(f"entities_{index}", group.entity_slots) for index, group in enumerate(groups)]
     tables += [
-        f"const uint32_t windows_{index}[] = {{{', '.join(f'{offset}u' for offset in group.window_offsets)}}};"
-        for index, group in enumerate(groups)
-        if group.window_offsets
+        _numbers(f"windows_{index}", group.window_offsets) for index, group in enumerate(groups) if group.window_offsets
     ]
+    tables += [_numbers(f"linked_{index}", component.entity_slots) for index, component in enumerate(components)]
     hashed_slots = features.hashed_slots if features is not None else ()
     if hashed_slots:
-        slots = ", ".join(f"{slot}u" for slot in hashed_slots)
-        tables.append(f"const uint32_t hashed_slots[] = {{{slots}}};")
+        tables.append(_numbers("hashed_slots", hashed_slots))
+    linked = ",\n".join(_component_row(index, component) for index, component in enumerate(components))
     rows = ",\n".join(_group_row(index, group) for index, group in enumerate(groups))
     return _ENTRY.format(
         declarations="\n".join(declared),
         tables="\n".join(tables),
         groups=f"const quickthorn_group groups[] = {{\n{rows}\n}};" if groups else "",
+        components=f"const quickthorn_component components[] = {{\n{linked}\n}};" if components else "",
         forest=_forest_structure(forest) if forest is not None else "",
         slots=features.slot_count if features is not None else 0,
         group_count=len(groups),
+        component_count=len(components),
         values=features.value_count if features is not None else 0,
         feature_count=features.feature_count if features is not None else forest.feature_count if forest else 0,
         hashed_count=len(hashed_slots),
         hashed="hashed_slots" if hashed_slots else "nullptr",
         group_table="groups" if groups else "nullptr",
+        component_table="components" if components else "nullptr",
         derive="quickthorn_derive" if features is not None else "nullptr",
         forest_entry="&forest" if forest is not None else "nullptr",
     )
@@ -192,6 +196,15 @@ def entry_source(features: LoweredFeatures | None, forest: Ensemble | None) -> s
 
 def _forest_structure(forest: Ensemble) -> str:
     return _FOREST.format(features=forest.feature_count, trees=forest.tree_count, outputs=forest.output_count)
+
+
+def _numbers(name: str, numbers: tuple[int, ...]) -> str:
+    return f"const uint32_t {name}[] = {{{', '.join(f'{number}u' for number in numbers)}}};"
+
+
+def _component_row(index: int, component: ComponentLayout) -> str:
+    sizes = (len(component.entity_slots), component.cap, component.value_first, component.value_count)
+    return f"    {{linked_{index}, {', '.join(f'{size}u' for size in sizes)}, {component.read}}}"
 
 
 def _group_row(index: int, group: GroupLayout) -> str:

@@ -12,8 +12,10 @@ from quickthorn.features.calendar import (
     time_of_day,
     weekday,
 )
+from quickthorn.features.components import Component, component_age, component_size
 from quickthorn.features.decay import decayed_count, decayed_mean, decayed_sum, decayed_variance
 from quickthorn.features.declare import FeatureSet, Kernel, kernel
+from quickthorn.features.degree import degree, degree_is_exact
 from quickthorn.features.distinct import distinct, distinct_is_exact
 from quickthorn.features.encodings import Encoding, encoded, hash_bucket
 from quickthorn.features.extremes import max, min
@@ -28,11 +30,14 @@ from quickthorn.features.texts import digit_ratio, edit_distance, edit_similarit
 from quickthorn.features.velocity import count, mean, sum
 
 __all__ = [
+    "Component",
     "Encoding",
     "FeatureSet",
     "Kernel",
     "age",
     "changed",
+    "component_age",
+    "component_size",
     "count",
     "cyclic",
     "day_of_month",
@@ -42,6 +47,8 @@ __all__ = [
     "decayed_sum",
     "decayed_variance",
     "decimal_part",
+    "degree",
+    "degree_is_exact",
     "difference",
     "digit_ratio",
     "distance_km",

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from quickthorn.errors import FeatureError
 from quickthorn.event import Boolean, Category, Entity, Event, Field, Schema
+from quickthorn.features.components import ComponentValue
 from quickthorn.features.durations import duration_us
 from quickthorn.features.kept import Condition, Kept
 
@@ -70,7 +71,7 @@ class Kernel:
         return Application(self, tuple(_expression(argument, f"kernel {self.name}") for argument in arguments))
 
 
-Expression: TypeAlias = Field | Kept | Constant | Reference | Application
+Expression: TypeAlias = Field | Kept | ComponentValue | Constant | Reference | Application
 By: TypeAlias = Entity | tuple[Entity | None, ...] | None
 Where: TypeAlias = Boolean | Application | None
 
@@ -128,7 +129,8 @@ def parts_of(expression: Expression) -> Iterator[Expression]:
 
 
 def _expression(value: object, where: str) -> Expression:
-    if isinstance(value, bool) or not isinstance(value, (Field, Kept, Reference, Application, int, float)):
+    expected = (Field, Kept, ComponentValue, Reference, Application, int, float)
+    if isinstance(value, bool) or not isinstance(value, expected):
         raise FeatureError(f"{where}: expected a field, a feature, an aggregate or a number, found {value!r}")
     return Constant(float(value)) if isinstance(value, (int, float)) else value
 

@@ -1,4 +1,4 @@
-"""Distinct: how many different values of a field an entity has had over a window.
+"""Distinct: how many different values of a field an entity has had, over a window or ever.
 
 Of every entity the last ``cap`` different values are kept with the time each was last seen; a window that none of those
 left out reaches into is counted exactly. Beyond that the same is kept of every second, fourth, … value, chosen by its
@@ -21,21 +21,26 @@ from quickthorn.features.kept import Column, HashColumn, Lifetime, Record
 
 CAP_MOST = 1024
 LEVELS_MOST = 24
+# The beginning of a window without one: before any event time.
+BEFORE_ALL_US = -(2**62)
 
 
 @dataclass(frozen=True)
 class Distinct(Lifetime):
-    """How many different values there were in (t − over, t], or with ``flag`` whether that is exact."""
+    """How many different values there were in (t − over, t], or with ``flag`` whether that is exact.
+
+    ``over_us`` is None where everything counts that ever was.
+    """
 
     field: Field
-    over_us: int
+    over_us: int | None
     cap: int
     levels: int
     flag: bool
 
     @property
     def reach_us(self) -> int:
-        return self.over_us
+        return self.over_us or 0
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -47,10 +52,11 @@ class Distinct(Lifetime):
 
     def value(self, at: At) -> str:
         table = f"record, {at.record(self.records[0])}, {self.cap}"
+        low_us = BEFORE_ALL_US if self.over_us is None else f"now_us - {self.over_us}"
         if self.flag:
-            return f"is_whole(record, {at.record(self.records[0])}, now_us - {self.over_us})"
+            return f"is_whole(record, {at.record(self.records[0])}, {low_us})"
         current = f"{at.current(self.include_current, self.where)}, {at.hash(self.field)}"
-        return f"distinct_values({table}, {self.levels}, now_us - {self.over_us}, {current})"
+        return f"distinct_values({table}, {self.levels}, {low_us}, {current})"
 
 
 @dataclass(frozen=True)
@@ -78,47 +84,49 @@ def distinct(
     field: Entity | Category | Text | None,
     *,
     by: By,
-    over: str | timedelta,
+    over: str | timedelta | None,
     cap: int = 32,
     up_to: int = 2_048,
     include_current: bool = False,
     where: Where = None,
 ) -> Distinct:
-    """How many different values of a field the entity has had over the window (t − over, t].
+    """How many different values of a field the entity has had over the window (t − over, t]; ever, where that is None.
 
     Exact up to ``cap`` values (1 to 1024), beyond it an estimate whose relative standard error is at most √(2 / cap) up
     to ``up_to`` values, and which grows no further; ``distinct_is_exact`` says which. An entity takes
     16 · cap · (1 + log2(up_to / cap)) bytes. Values that are missing are left out.
     """
-    return Distinct(flag=False, **_options("distinct", field, by, over, cap, up_to, include_current, where))
+    options = distinct_options("distinct", field, by, over, cap, up_to, include_current, where)
+    return Distinct(flag=False, **options)
 
 
 def distinct_is_exact(
     field: Entity | Category | Text | None,
     *,
     by: By,
-    over: str | timedelta,
+    over: str | timedelta | None,
     cap: int = 32,
     up_to: int = 2_048,
     where: Where = None,
 ) -> Distinct:
     """1 where ``distinct`` of the same options is exact, 0 where it is an estimate."""
-    return Distinct(flag=True, **_options("distinct_is_exact", field, by, over, cap, up_to, False, where))
+    return Distinct(flag=True, **distinct_options("distinct_is_exact", field, by, over, cap, up_to, False, where))
 
 
-def _options(
+def distinct_options(
     what: str,
     field: object,
     by: object,
-    over: str | timedelta,
+    over: str | timedelta | None,
     cap: object,
     up_to: object,
     include_current: bool,
     where: object,
 ) -> dict[str, Any]:
+    """The parts of a Distinct but its flag, if they are what they should be; ``over`` is None for a lifetime."""
     if not isinstance(field, (Entity, Category, Text)):
         raise FeatureError(f"{what}: expected an Entity, Category or Text field, found {field!r}")
-    over_us = duration_us(over, f"{what}(over=)")
+    over_us = None if over is None else duration_us(over, f"{what}(over=)")
     if over_us == 0:
         raise FeatureError(f"{what}(over=): expected a window longer than 0, found {over!r}")
     if not isinstance(cap, int) or isinstance(cap, bool) or not 1 <= cap <= CAP_MOST:

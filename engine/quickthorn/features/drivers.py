@@ -19,6 +19,7 @@ from quickthorn.event import Money
 from quickthorn.event.fields import MISSING_MONEY
 from quickthorn.features import (
     aggregates,
+    component_kernels,
     decay_kernels,
     distinct_kernels,
     memory,
@@ -54,6 +55,7 @@ KERNEL_MODULES = (
     decay_kernels,
     distinct_kernels,
     tile_kernels,
+    component_kernels,
 )
 
 

@@ -161,13 +161,13 @@ class At:
         return "with_current" if condition is None else f"holds_{self.group.conditions.index(condition)}"
 
 
-def groups_of(kept: Iterable[Kept]) -> tuple[tuple[Group, ...], dict[Kept, int]]:
+def groups_of(kept: Iterable[Kept]) -> tuple[tuple[Group, ...], dict[object, int]]:
     """One group for each key that something is kept by, in the order of first use, and each expression's value."""
     by_key: dict[tuple[Field, ...], dict[Kept, None]] = {}
     for expression in kept:
         by_key.setdefault(expression.by, {})[expression] = None
     groups: list[Group] = []
-    value_of: dict[Kept, int] = {}
+    value_of: dict[object, int] = {}
     for by, values in by_key.items():
         groups.append(_group(by, tuple(values), value_first=len(value_of)))
         value_of.update({value: len(value_of) + index for index, value in enumerate(values)})

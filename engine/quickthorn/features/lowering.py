@@ -7,6 +7,7 @@ from typing import Any
 
 from quickthorn.errors import FeatureError
 from quickthorn.extras import require
+from quickthorn.features.components import ComponentPlan
 from quickthorn.features.declare import Kernel
 from quickthorn.features.groups import Group
 from quickthorn.features.plan import Plan, Step
@@ -36,6 +37,17 @@ class GroupLayout:
 
 
 @dataclass(frozen=True)
+class ComponentLayout:
+    """What the engine needs to know of a component; the fields of ``quickthorn_component`` in library_abi.h."""
+
+    entity_slots: tuple[int, ...]
+    cap: int
+    value_first: int
+    value_count: int
+    read: str
+
+
+@dataclass(frozen=True)
 class LoweredFeatures:
     """A feature set compiled for one target CPU.
 
@@ -47,6 +59,7 @@ class LoweredFeatures:
     object_bytes: bytes
     target: str
     groups: tuple[GroupLayout, ...]
+    components: tuple[ComponentLayout, ...]
     hashed_slots: tuple[int, ...]
     derive: str
     slot_count: int
@@ -63,7 +76,7 @@ def lower(plan: Plan, target: str = "host") -> LoweredFeatures:
     for package in ("numba", "llvmlite"):
         require(package, "compile", "compiling features")
     # Only now: these import Numba, which serving must never do.
-    from quickthorn.features import ahead, drivers, entity_drivers, kernels, objects, user_records
+    from quickthorn.features import ahead, component_drivers, drivers, entity_drivers, kernels, objects, user_records
 
     machine = objects.target_machine(target)
     compiled: dict[tuple[Kernel, tuple[Any, ...]], Any] = {}
@@ -90,6 +103,7 @@ def lower(plan: Plan, target: str = "host") -> LoweredFeatures:
         for index, group in enumerate(plan.groups)
         for driver in entity_drivers.group_drivers(group, index, conditions, users)
     ]
+    wanted += [component_drivers.component_driver(each, index) for index, each in enumerate(plan.components)]
     wanted.append(drivers.derive_driver(plan, step_kernels))
     lowered = [ahead.Lowered(driver.kernel, driver.argument_types) for driver in wanted]
     module = objects.link(
@@ -109,6 +123,7 @@ def lower(plan: Plan, target: str = "host") -> LoweredFeatures:
         object_bytes=object_bytes,
         target=target,
         groups=tuple(_lowered_group(group, index) for index, group in enumerate(plan.groups)),
+        components=tuple(_lowered_component(each, index) for index, each in enumerate(plan.components)),
         hashed_slots=tuple(sorted({field.index for group in plan.groups for field in group.hashed_fields})),
         derive="quickthorn_derive",
         slot_count=len(plan.schema.fields),
@@ -132,4 +147,14 @@ def _lowered_group(group: Group, index: int) -> GroupLayout:
         release=f"quickthorn_release_{index}",
         fold=f"quickthorn_fold_{index}" if group.records else None,
         window_offsets=tuple(window.offset for window in group.windows),
+    )
+
+
+def _lowered_component(plan: ComponentPlan, index: int) -> ComponentLayout:
+    return ComponentLayout(
+        entity_slots=tuple(entity.index for entity in plan.component.entities),
+        cap=plan.component.cap,
+        value_first=plan.value_first,
+        value_count=len(plan.values),
+        read=f"quickthorn_members_{index}",
     )

@@ -5,13 +5,14 @@ A plan is plain data. The drivers are generated from it, and the engine sizes it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from quickthorn.errors import FeatureError
 from quickthorn.event import Category, Field, Schema
 from quickthorn.features.built_in import takes_text
+from quickthorn.features.components import ComponentPlan, ComponentValue, component_plans
 from quickthorn.features.declare import (
     Application,
     Constant,
@@ -42,7 +43,7 @@ class TextOperand:
 
 @dataclass(frozen=True)
 class ValueOperand:
-    """A group's value, by its index among all groups' values."""
+    """A group's or a component's value, by its index among all values."""
 
     index: int
 
@@ -88,14 +89,15 @@ class Plan:
     schema: Schema
     names: tuple[str, ...]
     groups: tuple[Group, ...]
+    components: tuple[ComponentPlan, ...]
     conditions: tuple[ConditionPlan, ...]
     steps: tuple[Step, ...]
     outputs: tuple[Operand, ...]
 
     @property
     def value_count(self) -> int:
-        """How many values all groups write together."""
-        return sum(len(group.values) for group in self.groups)
+        """How many values all groups and components write together."""
+        return sum(len(each.values) for each in self.groups) + sum(len(each.values) for each in self.components)
 
 
 def plan(features: FeatureSet) -> Plan:
@@ -110,8 +112,11 @@ def plan(features: FeatureSet) -> Plan:
         for expression in parts_of(features.expression(name)):
             _check(features, name, expression)
     order = _dependency_order(features)
-    kept = [part for name in features for part in parts_of(features.expression(name)) if isinstance(part, Kept)]
-    groups, value_of = groups_of(kept)
+    parts = [part for name in features for part in parts_of(features.expression(name))]
+    groups, value_of = groups_of(part for part in parts if isinstance(part, Kept))
+    components = component_plans((part for part in parts if isinstance(part, ComponentValue)), len(value_of))
+    for component in components:
+        value_of.update({value: component.value_first + index for index, value in enumerate(component.values)})
     resolution = _Resolution(value_of)
     for name in order:
         resolution.named[name] = resolution.operand(features.expression(name))
@@ -119,6 +124,7 @@ def plan(features: FeatureSet) -> Plan:
         schema=features.schema,
         names=features.names,
         groups=groups,
+        components=components,
         conditions=tuple(
             _condition_plan(condition)
             for condition in dict.fromkeys(condition for group in groups for condition in group.conditions)
@@ -140,6 +146,9 @@ def _check(features: FeatureSet, name: str, expression: Expression) -> None:
                 f"{where}: expected a window within expire_after, {features.expire_after_us} µs, found one that "
                 f"reaches {expression.reach_us} µs back"
             )
+    if isinstance(expression, ComponentValue):
+        for entity in expression.component.entities:
+            _check_belongs(features, where, entity)
     if isinstance(expression, Field):
         _check_belongs(features, where, expression)
     if isinstance(expression, Application):
@@ -195,7 +204,7 @@ def _condition_plan(condition: Condition) -> ConditionPlan:
 class _Resolution:
     """Turns expressions into operands; equal kernel applications become one step."""
 
-    def __init__(self, value_of: dict[Kept, int]) -> None:
+    def __init__(self, value_of: Mapping[object, int]) -> None:
         self.value_of = value_of
         self.named: dict[str, Operand] = {}
         self.steps: list[Step] = []
@@ -205,7 +214,7 @@ class _Resolution:
         """Where the expression's value is found; ``for_kernel``: it is an argument, not a feature."""
         if isinstance(expression, Field):
             return FieldOperand(expression, as_ticks=for_kernel and expression.kind == "event_time")
-        if isinstance(expression, Kept):
+        if isinstance(expression, (Kept, ComponentValue)):
             return ValueOperand(self.value_of[expression])
         if isinstance(expression, Constant):
             return ConstantOperand(expression.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from quickthorn.features.distinct import Distinct
 from quickthorn.reference.features import Moment, value_of
 
@@ -12,7 +14,8 @@ def distinct(expression: Distinct, moment: Moment) -> float:
 
     Beyond ``cap`` the engine gives an estimate of this number.
     """
-    start_us, name = moment.now_us - expression.over_us, expression.field.name
+    start_us = -math.inf if expression.over_us is None else moment.now_us - expression.over_us
+    name = expression.field.name
     found = {
         row[name]
         for row in moment.lifetime(expression)

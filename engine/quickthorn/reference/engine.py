@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from quickthorn.errors import EventError, ModelError
 from quickthorn.event import Field
+from quickthorn.features.components import ComponentValue
 from quickthorn.features.declare import Application, Constant, Expression, FeatureSet, Reference
 from quickthorn.features.kept import Kept
 from quickthorn.features.plan import plan
+from quickthorn.reference.components import Graph, graphs_of
 from quickthorn.reference.event import Row, number_of, read_event
-from quickthorn.reference.features import argument_of, groups_of
+from quickthorn.reference.features import Group, argument_of, groups_of
 from quickthorn.reference.forest import margin_of
 from quickthorn.reference.kernels import apply
 
@@ -54,6 +56,8 @@ class ReferenceEngine:
         self.schema = features.schema
         self.expressions = {name: features.expression(name) for name in features.names}
         self.groups = groups_of(features)
+        self.graphs = graphs_of(features)
+        self.keepers: list[Group | Graph] = [*self.groups, *self.graphs]
         self.accepted_ids: deque[str] = deque(maxlen=features.remembered_ids)
         self.ensemble = ensemble.with_features(features.names) if ensemble is not None else None
         self.policy = policy
@@ -99,7 +103,7 @@ class ReferenceEngine:
     def _status(self, row: Row) -> str:
         if self.is_duplicate(row):
             return "duplicate"
-        return "late" if any(group.behind_us(row) for group in self.groups) else "ok"
+        return "late" if any(keeper.behind_us(row) for keeper in self.keepers) else "ok"
 
     def _update(self, row: Row) -> str:
         status = self._status(row)
@@ -107,19 +111,21 @@ class ReferenceEngine:
             return status
         # The deque forgets its oldest id when it is full; a retry that is recognised does not make its id younger.
         self.accepted_ids.append(row[self.schema.event_id.name])
-        capped = [group.store(row) for group in self.groups]
-        for group in self.groups:
-            group.pass_time(row[self.schema.event_time.name])
+        capped = [keeper.store(row) for keeper in self.keepers]
+        for keeper in self.keepers:
+            keeper.pass_time(row[self.schema.event_time.name])
         return "capped" if status == "ok" and any(capped) else status
 
     def _features(self, row: Row) -> dict[str, float]:
         """The feature vector of an event as things stand before it is stored."""
         # A stored event is found in its windows already; taking it as the current one too would count it twice.
         with_current = not self.is_duplicate(row)
-        known = {a: value for group in self.groups for a, value in group.read(row, with_current).items()}
+        known: dict[Expression, float] = {}
+        for keeper in self.keepers:
+            known.update(keeper.read(row, with_current).items())
         return {name: self._value(expression, row, known) for name, expression in self.expressions.items()}
 
-    def _value(self, expression: Expression, row: Row, known: dict[Kept, float]) -> float:
+    def _value(self, expression: Expression, row: Row, known: dict[Expression, float]) -> float:
         if isinstance(expression, Field):
             return number_of(expression, row[expression.name])
         if isinstance(expression, Constant):
@@ -132,7 +138,7 @@ class ReferenceEngine:
                 for place in range(len(expression.arguments))
             )
             return apply(expression.kernel, *arguments)
-        assert isinstance(expression, Kept)
+        assert isinstance(expression, (Kept, ComponentValue))
         return known[expression]
 
 
