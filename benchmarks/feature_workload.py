@@ -65,3 +65,25 @@ def six_windows() -> qt.FeatureSet:
         features[f"count_{over}"] = qt.count(by=Visit.entity_0, over=over)
         features[f"mean_{over}"] = qt.mean(Visit.amount, by=Visit.entity_0, over=over)
     return features
+
+
+def two_hundred() -> qt.FeatureSet:
+    """200 features over four entities: seven windows of five aggregates, and what came with them."""
+    features = qt.FeatureSet(Transfer)
+    entities = (Transfer.entity_0, Transfer.entity_1, Transfer.entity_2, Transfer.entity_3)
+    for place, entity in enumerate(entities):
+        for over in ("5m", "1h", "6h", "1d", "7d", "30d", "90d"):
+            features[f"count_{place}_{over}"] = qt.count(by=entity, over=over)
+            for name, declare in (("sum", qt.sum), ("mean", qt.mean), ("std", qt.std), ("max", qt.max)):
+                features[f"{name}_{place}_{over}"] = declare(Transfer.amount, by=entity, over=over)
+        features[f"since_{place}"] = qt.since_last(by=entity)
+        features[f"age_{place}"] = qt.age(by=entity)
+        features[f"decayed_{place}"] = qt.decayed_sum(Transfer.amount, by=entity, half_life="1d")
+        features[f"last_{place}"] = qt.last(Transfer.amount, by=entity)
+        for over in ("5m", "1h", "6h", "1d", "7d", "30d", "90d"):
+            features[f"to_usual_{place}_{over}"] = to_usual(Transfer.amount, features[f"mean_{place}_{over}"])
+        for over in ("1h", "1d", "7d", "30d"):
+            features[f"share_{place}_{over}"] = qt.share(
+                features[f"count_{place}_{over}"], features[f"count_{place}_90d"]
+            )
+    return features

@@ -71,7 +71,7 @@ def run(chosen: argparse.Namespace, results: Path) -> None:
     effort = SMALL if chosen.small else FULL
     document: dict[str, Any] = {
         "command": COMMAND,
-        "commit": _commit(),
+        "commit": commit(),
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "remark": chosen.remark,
         "machine": machine(),
@@ -125,7 +125,9 @@ def _lowest(rounds: list[dict[str, Answers]], adapter: Adapter, model: ModelFile
     return min((answer["hot"]["p50"] for answer in answers if "hot" in answer), default=None)
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit that is measured, and whether it is all there is."""
+
     def git(*words: str) -> str:
         ran = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
         return ran.stdout.strip()
