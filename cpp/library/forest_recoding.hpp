@@ -55,6 +55,13 @@ struct Recoded {
     }
 
     template <class Input>
+    void contributions(const Input* row, double* out) const {
+        Input extended[width];
+        extend(row, 1, extended);
+        Inner().contributions(extended, out);
+    }
+
+    template <class Input>
     void batch(const Input* rows, std::ptrdiff_t row_stride, std::ptrdiff_t feature_stride, std::uint64_t row_count,
                double* margins) const {
         // As many rows at a time as fit 128 KiB of the stack; one row fits in any case.

@@ -98,6 +98,9 @@ static_assert(sizeof(LinearTerm) == 16);
 
 template <Shape shape>
 class Walk {
+    using Value = std::conditional_t<shape.precision == Precision::float32, float, double>;
+    using Sum = std::conditional_t<shape.sum_precision == Precision::float32, float, double>;
+
 public:
     explicit Walk(const unsigned char* tables) : tables_{tables} {}
 
@@ -151,10 +154,28 @@ public:
         each_leaf(features, [&](const Value*, std::uint32_t tree, std::uint32_t leaf) { out[tree] = ids[leaf]; });
     }
 
-private:
-    using Value = std::conditional_t<shape.precision == Precision::float32, float, double>;
-    using Sum = std::conditional_t<shape.sum_precision == Precision::float32, float, double>;
+    // Calls visit(row, tree, leaf) for every tree, in tree order.
+    template <class Input, class Visit>
+    void each_leaf(const Input* features, Visit visit) const {
+        Value row[shape.feature_count];
+        prepare(features, row);
+        const std::int32_t* roots = table<std::int32_t>(shape.roots);
+        std::uint32_t tree = 0;
+        for (; tree + lanes <= shape.tree_count; tree += lanes) {
+            std::int32_t at[lanes];
+            for (std::uint32_t lane = 0; lane < lanes; ++lane) at[lane] = roots[tree + lane];
+            while (advance(row, at)) {}
+            for (std::uint32_t lane = 0; lane < lanes; ++lane)
+                visit(row, tree + lane, static_cast<std::uint32_t>(~at[lane]));
+        }
+        for (; tree < shape.tree_count; ++tree) {
+            std::int32_t at = roots[tree];
+            while (at >= 0) at = next(row, at);
+            visit(row, tree, static_cast<std::uint32_t>(~at));
+        }
+    }
 
+private:
     static constexpr std::uint32_t lanes = 8;
 
     template <class Item>
@@ -187,27 +208,6 @@ private:
         } else {
             static_cast<void>(row);
             return value;
-        }
-    }
-
-    // Calls visit(row, tree, leaf) for every tree, in tree order.
-    template <class Input, class Visit>
-    void each_leaf(const Input* features, Visit visit) const {
-        Value row[shape.feature_count];
-        prepare(features, row);
-        const std::int32_t* roots = table<std::int32_t>(shape.roots);
-        std::uint32_t tree = 0;
-        for (; tree + lanes <= shape.tree_count; tree += lanes) {
-            std::int32_t at[lanes];
-            for (std::uint32_t lane = 0; lane < lanes; ++lane) at[lane] = roots[tree + lane];
-            while (advance(row, at)) {}
-            for (std::uint32_t lane = 0; lane < lanes; ++lane)
-                visit(row, tree + lane, static_cast<std::uint32_t>(~at[lane]));
-        }
-        for (; tree < shape.tree_count; ++tree) {
-            std::int32_t at = roots[tree];
-            while (at >= 0) at = next(row, at);
-            visit(row, tree, static_cast<std::uint32_t>(~at));
         }
     }
 

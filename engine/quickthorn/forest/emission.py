@@ -83,12 +83,12 @@ QUICKTHORN_EXPORT_FOREST(Forest)
 _ASSEMBLY = """\
     .section .rodata
     .balign {alignment}
-    .globl quickthorn_forest_tables
-    .hidden quickthorn_forest_tables
-    .type quickthorn_forest_tables, %object
-quickthorn_forest_tables:
+    .globl {symbol}
+    .hidden {symbol}
+    .type {symbol}, %object
+{symbol}:
     .incbin "{name}"
-    .size quickthorn_forest_tables, . - quickthorn_forest_tables
+    .size {symbol}, . - {symbol}
     .section .note.GNU-stack, "", %progbits
 """
 
@@ -98,18 +98,19 @@ class ForestSource:
     """The native source of one forest.
 
     `cpp` exports what forest_exports.hpp lists: margins and leaves of one row, and margins of many; `tables` are the
-    bytes it evaluates, little-endian.
+    bytes it evaluates, little-endian, which it knows by `symbol`.
     """
 
     cpp: str
     tables: bytes
+    symbol: str = "quickthorn_forest_tables"
 
     def assembly(self, tables_name: str) -> str:
         """The assembler text that takes in the tables from the file of that name, as the assembler finds it."""
         if not tables_name.isprintable():
             raise ModelError(f"tables: expected a printable file name, got {tables_name!r}")
         name = tables_name.replace("\\", "\\\\").replace('"', '\\"')
-        return _ASSEMBLY.format(alignment=_ALIGNMENT, name=name)
+        return _ASSEMBLY.format(alignment=_ALIGNMENT, name=name, symbol=self.symbol)
 
 
 def emit_forest(ensemble: Ensemble, vectors: Vectors = "portable") -> ForestSource:
