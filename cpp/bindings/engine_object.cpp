@@ -140,7 +140,8 @@ PyMethodDef methods[] = {
     {"_run_batch", as_method(run_batch), METH_FASTCALL,
      "_run_batch($self, events, pass_name, /)\n--\n\nRun every event of an Arrow object."},
     {"_verify_golden", as_method(verify_golden), METH_FASTCALL,
-     "_verify_golden($self, vectors, margins, scores, leaves, /)\n--\n\nThe first disagreement, or None."},
+     "_verify_golden($self, vectors, margins, scores, leaves, contributions, /)\n--\n\nThe first disagreement, or "
+     "None."},
     {"_margins", forest_margins, METH_O,
      "_margins($self, vectors, /)\n--\n\nMargins of a float64 array of feature vectors, one row each."},
     {"_counters", engine_counters, METH_NOARGS, "_counters($self, /)\n--\n\nHow often what happened since load."},

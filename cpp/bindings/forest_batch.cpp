@@ -32,14 +32,34 @@ std::string described(PyObject* object) {
                      "] values, or Arrow data, found " + found);
 }
 
-// Results of n rows: [n] in a forest of one output, else [n, outputs].
-PyObject* results_of(const Forest& forest, PyObject* out, Py_ssize_t rows) {
-    const Py_ssize_t shape[] = {rows, static_cast<Py_ssize_t>(forest.output_count())};
-    return results(out, forest.output_count() == 1 ? 1 : 2, shape);
+enum class Wanted { scores, margins, contributions };
+
+// How many values belong to a row.
+template <Wanted wanted>
+std::size_t values_per_row(const Forest& forest) {
+    return wanted == Wanted::contributions ? forest.contribution_count() : forest.output_count();
 }
 
-void apply_link(const Forest& forest, double* values, std::size_t rows) {
-    for (std::size_t row = 0; row < rows; ++row) forest.apply_link(values + row * forest.output_count());
+// Results of n rows: [n] in a forest of one output, else [n, outputs]; of contributions, each output has several.
+template <Wanted wanted>
+PyObject* results_of(const Forest& forest, PyObject* out, Py_ssize_t rows) {
+    Py_ssize_t shape[3] = {rows, static_cast<Py_ssize_t>(forest.output_count())};
+    const int dimensions = wanted == Wanted::contributions ? contribution_shape(forest, &rows, shape)
+                           : forest.output_count() == 1    ? 1
+                                                           : 2;
+    return results(out, dimensions, shape);
+}
+
+template <Wanted wanted, class Value>
+void evaluate(const Forest& forest, const Rows<Value>& rows, double* values) {
+    if constexpr (wanted == Wanted::contributions) {
+        forest.contributions(rows, values);
+    } else {
+        forest.margins(rows, values);
+        if constexpr (wanted == Wanted::scores) {
+            for (std::size_t row = 0; row < rows.count; ++row) forest.apply_link(values + row * forest.output_count());
+        }
+    }
 }
 
 template <class Value>
@@ -52,40 +72,37 @@ Rows<Value> rows_of(const ForestBody& body, const NumpyArray& array) {
             static_cast<std::size_t>(array.length(0))};
 }
 
-template <class Value, bool with_link>
-void evaluate(const Forest& forest, const Rows<Value>& rows, double* values) {
-    const py::gil_scoped_release unlocked;
-    forest.margins(rows, values);
-    if constexpr (with_link) apply_link(forest, values, rows.count);
-}
-
-template <bool with_link>
+template <Wanted wanted>
 PyObject* over_array(const ForestBody& body, PyObject* object, PyObject* out) {
     const NumpyArray array(object);
     const bool wide = array.holds_float64();
     if (array.dimensions() != 2 || array.length(1) != body.feature_count || !(wide || array.holds_float32())) {
         refuse_rows(body, described(object));
     }
-    Ref values(results_of(body.forest, out, array.length(0)));
+    Ref values(results_of<wanted>(body.forest, out, array.length(0)));
     if (!values) return nullptr;
     auto* written = NumpyArray(values.get()).data<double>();
     if (array.length(0) == 0) return values.release();
     if (wide) {
-        evaluate<double, with_link>(body.forest, rows_of<double>(body, array), written);
+        const Rows<double> rows = rows_of<double>(body, array);
+        const py::gil_scoped_release unlocked;
+        evaluate<wanted>(body.forest, rows, written);
     } else {
-        evaluate<float, with_link>(body.forest, rows_of<float>(body, array), written);
+        const Rows<float> rows = rows_of<float>(body, array);
+        const py::gil_scoped_release unlocked;
+        evaluate<wanted>(body.forest, rows, written);
     }
     return values.release();
 }
 
 // Arrow columns are gathered a block of rows at a time, which stays in the caches.
-template <bool with_link>
+template <Wanted wanted>
 PyObject* over_arrow(const ForestBody& body, PyObject* object, const char* protocol, PyObject* out) {
     constexpr std::size_t block_rows = 256;
     // Columns a power of two apart would fall into the same few sets of the cache.
     constexpr std::size_t stride = block_rows + 8;
     const auto features = static_cast<std::size_t>(body.feature_count);
-    const std::size_t outputs = body.forest.output_count();
+    const std::size_t width = values_per_row<wanted>(body.forest);
     ArrowStream stream(object, protocol);
     ArrowRows reader({features, body.names, body.codes, body.unknown}, stream.schema());
     std::vector<double> values;
@@ -95,32 +112,33 @@ PyObject* over_arrow(const ForestBody& body, PyObject* object, const char* proto
         std::vector<double> block(stride * features);
         while (const ArrowArray* batch = stream.next()) {
             reader.open(*batch);
-            values.resize((rows + reader.length()) * outputs);
+            values.resize((rows + reader.length()) * width);
             for (std::size_t first = 0; first < reader.length(); first += block_rows) {
                 const std::size_t count = std::min(block_rows, reader.length() - first);
                 reader.read(first, count, stride, block.data());
-                body.forest.margins(Rows<double>{block.data(), 1, stride, count}, values.data() + rows * outputs);
+                evaluate<wanted>(body.forest, Rows<double>{block.data(), 1, stride, count},
+                                 values.data() + rows * width);
                 rows += count;
             }
         }
-        if constexpr (with_link) apply_link(body.forest, values.data(), rows);
     }
-    Ref answer(results_of(body.forest, out, static_cast<Py_ssize_t>(rows)));
+    Ref answer(results_of<wanted>(body.forest, out, static_cast<Py_ssize_t>(rows)));
     if (!answer) return nullptr;
     std::ranges::copy(values, NumpyArray(answer.get()).data<double>());
     return answer.release();
 }
 
-template <bool with_link>
+template <Wanted wanted>
 PyObject* batch(const char* method, PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) {
     PyObject* out = nullptr;
     if (!take_out(method, arguments, count, names, out)) return nullptr;
     return guarded(
         [&]() -> PyObject* {
             const ForestBody& body = forest_of(self);
-            if (NumpyArray::is(arguments[0])) return over_array<with_link>(body, arguments[0], out);
+            if (wanted == Wanted::contributions && !body.forest.has_contributions()) return no_contributions();
+            if (NumpyArray::is(arguments[0])) return over_array<wanted>(body, arguments[0], out);
             if (const char* protocol = ArrowStream::protocol_of(arguments[0])) {
-                return over_arrow<with_link>(body, arguments[0], protocol, out);
+                return over_arrow<wanted>(body, arguments[0], protocol, out);
             }
             refuse_rows(body, described(arguments[0]));
         },
@@ -130,11 +148,15 @@ PyObject* batch(const char* method, PyObject* self, PyObject* const* arguments, 
 }  // namespace
 
 PyObject* forest_score_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) {
-    return batch<true>("score_batch", self, arguments, count, names);
+    return batch<Wanted::scores>("score_batch", self, arguments, count, names);
 }
 
 PyObject* forest_margin_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) {
-    return batch<false>("margin_batch", self, arguments, count, names);
+    return batch<Wanted::margins>("margin_batch", self, arguments, count, names);
+}
+
+PyObject* forest_contributions_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) {
+    return batch<Wanted::contributions>("contributions_batch", self, arguments, count, names);
 }
 
 bool take_out(const char* method, PyObject* const* arguments, Py_ssize_t count, PyObject* names, PyObject*& out) {

@@ -5,28 +5,11 @@
 
 #include "golden_vectors.hpp"
 #include "numbered.hpp"
-#include "numpy_array.hpp"
 
 namespace py = pybind11;
 
 namespace quickthorn::python {
 namespace {
-
-// Reads a row in place: no copy, no reference, and for a Row or a numpy array no call.
-inline RowValues read_row(PyObject* self, PyObject* object, BufferLease& lease) {
-    if (Py_TYPE(object) == row_type()) [[likely]] {
-        const auto* row = reinterpret_cast<const RowObject*>(object);
-        if (row->forest == self) [[likely]]
-            return {row->values, nullptr};
-    } else if (NumpyArray::is(object)) [[likely]] {
-        const NumpyArray array(object);
-        if (array.is_vector(forest_of(self).feature_count)) [[likely]] {
-            if (array.holds_float64()) return {array.data<double>(), nullptr};
-            if (array.holds_float32()) return {nullptr, array.data<float>()};
-        }
-    }
-    return read_buffer(self, object, lease);
-}
 
 PyObject* several_outputs(const Forest& forest, const char* method) {
     const std::string name = method;
@@ -216,8 +199,13 @@ PyMethodDef methods[] = {
      "score_batch($self, rows, /, *, out=None)\n--\n\nScores of many rows, float64 [n] or [n, outputs]."},
     {"margin_batch", as_method(forest_margin_batch), fast_with_keywords,
      "margin_batch($self, rows, /, *, out=None)\n--\n\nMargins of many rows, float64 [n] or [n, outputs]."},
+    {"contributions", as_method(forest_contributions), fast_with_keywords,
+     "contributions($self, row, /, *, out=None)\n--\n\nWhat every feature adds to the row's margins."},
+    {"contributions_batch", as_method(forest_contributions_batch), fast_with_keywords,
+     "contributions_batch($self, rows, /, *, out=None)\n--\n\nContributions of many rows."},
     {"_verify_golden", as_method(verify_golden), METH_FASTCALL,
-     "_verify_golden($self, vectors, margins, scores, leaves, /)\n--\n\nThe first disagreement, or None."},
+     "_verify_golden($self, vectors, margins, scores, leaves, contributions, /)\n--\n\nThe first disagreement, or "
+     "None."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "guarded.hpp"
+#include "numpy_array.hpp"
 #include "python_object.hpp"
 #include "quickthorn/category_codes.hpp"
 #include "quickthorn/forest.hpp"
@@ -71,9 +72,36 @@ struct BufferLease {
 };
 RowValues read_buffer(PyObject* self, PyObject* object, BufferLease& lease);
 
+// Reads a row in place: no copy, no reference, and for a Row or a numpy array no call.
+inline RowValues read_row(PyObject* self, PyObject* object, BufferLease& lease) {
+    if (Py_TYPE(object) == row_type()) [[likely]] {
+        const auto* row = reinterpret_cast<const RowObject*>(object);
+        if (row->forest == self) [[likely]]
+            return {row->values, nullptr};
+    } else if (NumpyArray::is(object)) [[likely]] {
+        const NumpyArray array(object);
+        if (array.is_vector(forest_of(self).feature_count)) [[likely]] {
+            if (array.holds_float64()) return {array.data<double>(), nullptr};
+            if (array.holds_float32()) return {nullptr, array.data<float>()};
+        }
+    }
+    return read_buffer(self, object, lease);
+}
+
 // forest_batch.cpp: many rows at once.
 PyObject* forest_score_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names);
 PyObject* forest_margin_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names);
+
+PyObject* forest_contributions_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names);
+
+// forest_contributions.cpp: one row's.
+PyObject* forest_contributions(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names);
+
+// Raises pybind11's exceptions: the forest was compiled without contributions.
+PyObject* no_contributions();
+
+// The shape of one row's contributions, or of many rows'; returns how many dimensions it has.
+int contribution_shape(const Forest& forest, const Py_ssize_t* rows, Py_ssize_t (&shape)[3]);
 
 // One positional argument and the keyword `out`; null in `out` where it is not given or None. False with an exception.
 bool take_out(const char* method, PyObject* const* arguments, Py_ssize_t count, PyObject* names, PyObject*& out);

@@ -10,8 +10,8 @@
 namespace quickthorn {
 namespace [[gnu::visibility("hidden")]] contributions {
 
-// The tests as comparisons of ranks (forest_ranks.hpp): a test is a slot of 16 bits, and above it a code, and goes right
-// where the slot's rank is above the code. Offsets are in bytes from the start of the tables.
+// The tests as comparisons of ranks (forest_ranks.hpp): a test is a slot of 16 bits, and above it a code, and goes
+// right where the slot's rank is above the code. Offsets are in bytes from the start of the tables.
 template <class Value, bool strict, std::uint32_t tile_count>
 class RankedTests {
 public:
@@ -39,7 +39,8 @@ private:
     alignas(64) std::uint8_t ranks_[2 * entries];
 };
 
-// The tests as trees of one split each, which a Walk (forest_walk.hpp) follows to leaf 0 or 1; a test is a tree's number.
+// The tests as trees of one split each, which a Walk (forest_walk.hpp) follows to leaf 0 or 1; a test is a tree's
+// number.
 template <std::uint32_t count>
 class WalkedTests {
 public:

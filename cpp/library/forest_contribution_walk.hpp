@@ -13,12 +13,12 @@ namespace [[gnu::visibility("hidden")]] contributions {
 
 // A split. A child is another split when not negative, else leaf ~child.
 struct Split {
-    double share;         // the left side's part of the cover
-    double seen;          // the product of the shares of the same feature's tests above
-    std::uint32_t test;   // as the forest's Tests number it
+    double share;        // the left side's part of the cover
+    double seen;         // the product of the shares of the same feature's tests above
+    std::uint32_t test;  // as the forest's Tests number it
     std::uint32_t feature;
     std::int32_t child[2];
-    std::int32_t above;   // how deep the nearest split on the same feature above is; -1 where there is none
+    std::int32_t above;  // how deep the nearest split on the same feature above is; -1 where there is none
     std::uint32_t unused;
 };
 static_assert(sizeof(Split) == 40);
@@ -29,7 +29,7 @@ struct WalkedTree {
     std::uint32_t output;
     std::uint32_t point_count;  // a multiple of walk_lanes
     std::uint32_t unused;
-    std::uint64_t points;       // of its Points, in bytes from the start of the tables
+    std::uint64_t points;  // of its Points, in bytes from the start of the tables
 };
 static_assert(sizeof(WalkedTree) == 24);
 
@@ -62,7 +62,8 @@ public:
 private:
     // What is to be expected from a node on, at each point; `reached` is the weighted chance to come to it.
     Vector expect(std::int32_t node, const Vector& reached, unsigned level) {
-        if (node < 0) return same<walk_lanes>(static_cast<double>(leaves_[static_cast<std::size_t>(~node) * leaf_stride_]));
+        if (node < 0)
+            return same<walk_lanes>(static_cast<double>(leaves_[static_cast<std::size_t>(~node) * leaf_stride_]));
         const Split& split = splits_[node];
         const bool right = tests_.right(split.test);
         const bool passed = split.above < 0 || passed_[split.above];

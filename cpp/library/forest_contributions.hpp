@@ -15,14 +15,14 @@ namespace [[gnu::visibility("hidden")]] contributions {
 struct Shape {
     std::uint32_t feature_count;
     std::uint32_t output_count;
-    bool vector_leaves;          // every tree adds to every output
-    std::uint32_t level_count;   // of the deepest walked tree: the most splits that a row passes in it
+    bool vector_leaves;         // every tree adds to every output
+    std::uint32_t level_count;  // of the deepest walked tree: the most splits that a row passes in it
     std::uint32_t walked_count;
-    std::uint64_t walked;        // WalkedTree
-    std::uint64_t splits;        // Split
-    std::uint64_t leaves;        // of Leaf, output_count to a leaf where they are vectors
-    std::uint64_t factors;       // double per output: what a leaf's value is multiplied by
-    std::uint64_t expected;      // double per output: the margin of which nothing is known
+    std::uint64_t walked;    // WalkedTree
+    std::uint64_t splits;    // Split
+    std::uint64_t leaves;    // of Leaf, output_count to a leaf where they are vectors
+    std::uint64_t factors;   // double per output: what a leaf's value is multiplied by
+    std::uint64_t expected;  // double per output: the margin of which nothing is known
 };
 
 // Writes feature_count + 1 values for every output: its contributions, then its expected margin.

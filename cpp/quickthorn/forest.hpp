@@ -44,6 +44,14 @@ public:
     // tree_count values.
     void leaves(const double* row, std::int32_t* values) const { forest_->leaves(row, values); }
 
+    // For each output, feature_count contributions and the expected margin; only where the forest has them.
+    bool has_contributions() const { return forest_->contributions != nullptr; }
+    std::size_t contribution_count() const { return std::size_t{output_count()} * (feature_count() + 1); }
+    void contributions(const double* row, double* values) const { forest_->contributions(row, values); }
+    // rows.count × contribution_count() values; the rows are gathered, and widened, one by one.
+    void contributions(const Rows<double>& rows, double* values) const { explain_each(rows, values); }
+    void contributions(const Rows<float>& rows, double* values) const { explain_each(rows, values); }
+
     // rows.count × output_count values.
     void margins(const Rows<double>& rows, double* values) const {
         forest_->batch(rows.first, rows.row_stride, rows.feature_stride, rows.count, values);
@@ -53,21 +61,26 @@ public:
     }
 
 private:
+    template <class Value>
+    void explain_each(const Rows<Value>& rows, double* values) const;
+
     const quickthorn_forest* forest_;
     quickthorn_margin_function margin_;
     Calibration calibration_;
 };
 
-// Feature vectors, and what the library that trained the model makes of them, row by row.
+// Feature vectors, and what the library that trained the model makes of them, row by row; contributions of the first
+// rows only, and none where the forest was compiled without.
 struct GoldenVectors {
     std::span<const double> vectors;
     std::span<const double> margins;
     std::span<const double> scores;
     std::span<const std::int32_t> leaves;
+    std::span<const double> contributions = {};
 };
 
-// The first row whose leaves, margins or scores differ from the golden ones, as a sentence; empty where none does.
-// Margins must agree in every bit.
+// The first row whose leaves, margins, scores or contributions differ from the golden ones, as a sentence; empty where
+// none does. Margins must agree in every bit, contributions in 1e-5 of the span of the margins.
 std::string first_disagreement(const Forest& forest, const GoldenVectors& golden);
 
 }  // namespace quickthorn

@@ -82,11 +82,13 @@ typedef void (*quickthorn_derive_function)(const quickthorn_slot* slots, const d
 
 /* The forest's functions. A row holds feature_count values, NaN where missing; margins are output_count values, leaves
  * tree_count. In a batch, row r's feature f is rows[r * row_stride + f * feature_stride], and the margins of one row
- * follow those of the row before. `margin` is that of the first output. */
+ * follow those of the row before. `margin` is that of the first output. Contributions are feature_count + 1 values for
+ * each output: what every feature adds to the margin, and last the margin that is to be expected of no row known. */
 typedef double (*quickthorn_margin_function)(const double* row);
 typedef void (*quickthorn_margins_function)(const double* row, double* margins);
 typedef void (*quickthorn_margins_f32_function)(const float* row, double* margins);
 typedef void (*quickthorn_leaves_function)(const double* row, int32_t* leaves);
+typedef void (*quickthorn_contributions_function)(const double* row, double* contributions);
 typedef void (*quickthorn_batch_function)(const double* rows, ptrdiff_t row_stride, ptrdiff_t feature_stride,
                                           uint64_t row_count, double* margins);
 typedef void (*quickthorn_batch_f32_function)(const float* rows, ptrdiff_t row_stride, ptrdiff_t feature_stride,
@@ -136,6 +138,7 @@ typedef struct quickthorn_forest {
     quickthorn_leaves_function leaves;
     quickthorn_batch_function batch;
     quickthorn_batch_f32_function batch_f32;
+    quickthorn_contributions_function contributions; /* null where the forest was compiled without */
 } quickthorn_forest;
 
 typedef struct quickthorn_library {
@@ -159,7 +162,7 @@ typedef struct quickthorn_library {
 static_assert(sizeof(void*) == 8, "the library layout is for 64-bit targets");
 static_assert(sizeof(quickthorn_text) == 16, "quickthorn_text is part of the bundle ABI");
 static_assert(sizeof(quickthorn_group) == 96, "quickthorn_group is part of the bundle ABI");
-static_assert(sizeof(quickthorn_forest) == 64, "quickthorn_forest is part of the bundle ABI");
+static_assert(sizeof(quickthorn_forest) == 72, "quickthorn_forest is part of the bundle ABI");
 static_assert(sizeof(quickthorn_member) == 48, "quickthorn_member is part of the bundle ABI");
 static_assert(sizeof(quickthorn_component) == 32, "quickthorn_component is part of the bundle ABI");
 static_assert(sizeof(quickthorn_library) == 72, "quickthorn_library is part of the bundle ABI");

@@ -50,7 +50,7 @@ _DOCUMENT: Document = {
         "link_scale": 1.0,
     },
     "policy": {"review": 0.25, "decline": 0.75, "fallback": "review"},
-    "golden": {"rows": 2, "features": 2, "trees": 3, "outputs": 1},
+    "golden": {"rows": 2, "features": 2, "trees": 3, "outputs": 1, "explained_rows": 0},
     "tools": {
         "numpy": "2.4.6",
         "numba": "0.68.1",

@@ -90,10 +90,17 @@ inline void batch_f32(const float* rows, std::ptrdiff_t row_stride, std::ptrdiff
     each_row(rows, row_stride, feature_stride, row_count, out);
 }
 
+inline void contributions(const double* features, double* out) {
+    out[0] = features[0];
+    out[1] = features[1] / 1000.0;
+    out[2] = 0;
+}
+
 inline constexpr std::uint32_t entities[] = {2};
 inline constexpr quickthorn_group groups[] = {
     {entities, 1, sizeof(State), 0, row_bytes, 0, 2, day_us, fill, read, absorb, release, nullptr, nullptr, 0, 0}};
-inline constexpr quickthorn_forest forest = {2, 2, 1, 0, margin, margins, margins_f32, leaves, batch, batch_f32};
+inline constexpr quickthorn_forest forest = {2,           2,      1,     0,         margin,       margins,
+                                             margins_f32, leaves, batch, batch_f32, contributions};
 inline constexpr quickthorn_library library = {
     QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library), 4, 1, 2, 2, 0, 0, nullptr, groups, nullptr, derive, &forest};
 

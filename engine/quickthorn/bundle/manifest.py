@@ -27,6 +27,7 @@ GOLDEN_FEATURES: Final = "golden/features.f64"
 GOLDEN_MARGINS: Final = "golden/margins.f64"
 GOLDEN_SCORES: Final = "golden/scores.f64"
 GOLDEN_LEAVES: Final = "golden/leaves.i32"
+GOLDEN_CONTRIBUTIONS: Final = "golden/contributions.f64"
 
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_./-")
 _NAME_LIMIT: Final = 128
@@ -148,22 +149,31 @@ class PolicySummary(Record, frozen=True, kw_only=True):
 class GoldenShapes(Record, frozen=True, kw_only=True):
     """Shapes of the golden arrays: features (rows, features), leaves (rows, trees), margins and scores (rows,).
 
-    With several outputs, margins and scores are (rows, outputs).
+    With several outputs, margins and scores are (rows, outputs). Contributions are (explained_rows, outputs,
+    features + 1), of the first rows; 0 where the forest was compiled without contributions.
     """
 
     rows: Positive
     features: Positive
     trees: Positive
     outputs: Positive = 1
+    explained_rows: Count = 0
+
+    def __post_init__(self) -> None:
+        if self.explained_rows > self.rows:
+            raise ValueError(f"explained_rows: expected at most {self.rows} rows, found {self.explained_rows}")
 
     def expected_members(self) -> dict[str, int | None]:
         """The members that hold the arrays, with their sizes in bytes."""
-        return {
+        members: dict[str, int | None] = {
             GOLDEN_FEATURES: 8 * self.rows * self.features,
             GOLDEN_MARGINS: 8 * self.rows * self.outputs,
             GOLDEN_SCORES: 8 * self.rows * self.outputs,
             GOLDEN_LEAVES: 4 * self.rows * self.trees,
         }
+        if self.explained_rows:
+            members[GOLDEN_CONTRIBUTIONS] = 8 * self.explained_rows * self.outputs * (self.features + 1)
+        return members
 
 
 class ToolVersions(Record, frozen=True, kw_only=True):

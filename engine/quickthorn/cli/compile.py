@@ -34,6 +34,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--bundle-version", type=int, default=0, metavar="N", help="which of your bundles this is, counted upwards"
     )
     parser.add_argument("--target", help="one CPU level, x86-64-v2, x86-64-v3 or x86-64-v4 (default: all three)")
+    parser.add_argument(
+        "--contributions", action="store_true", help="explain margins too: what every feature adds to them"
+    )
     parser.set_defaults(run=run)
 
 
@@ -49,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
             output=args.output,
             target=args.target,
             version=args.bundle_version,
+            contributions=args.contributions,
         )
     except QuickthornError as error:
         print(f"quickthorn compile: error: {error}", file=sys.stderr)

@@ -13,7 +13,6 @@ import msgspec
 
 from quickthorn.bundle import (
     ComponentSummary,
-    GoldenShapes,
     GroupSummary,
     Manifest,
     PolicySummary,
@@ -74,6 +73,7 @@ def compile_bundle(
     target: str | None = None,
     cache: bool | str | os.PathLike[str] = True,
     version: int = 0,
+    contributions: bool = False,
 ) -> BundleSummary:
     """Compile a feature set, a trained model and a policy into one bundle file, proven before it is written.
 
@@ -85,6 +85,7 @@ def compile_bundle(
     ``cache``   whether what was compiled before may be taken from the user's cache directory, or a directory to use
                 instead (:mod:`quickthorn.compiling.cache`)
     ``version`` which of your bundles this is: count upwards, so that a trust file can refuse what is older
+    ``contributions``  the bundle explains its margins too: what every feature adds to them
 
     Raises FeatureError, ModelError, PolicyError or ToolchainError for what cannot be compiled, and BundleError when
     the compiled forest disagrees with its source library in a single leaf or bit of a margin.
@@ -94,10 +95,14 @@ def compile_bundle(
     if (model is None) != (policy is None):
         given, wanted = ("a policy", "a model") if model is None else ("a model", "a policy")
         raise PolicyError(f"compile: expected {wanted} along with {given}, found none")
+    if contributions and model is None:
+        raise ModelError("contributions: expected a model whose margins they explain, found none")
     targets = check_targets(target)
     compiler = find_compiler()
     planned = plan(features)
-    forest = _forest(features, model, policy) if model is not None and policy is not None else None
+    forest = None
+    if model is not None and policy is not None:
+        forest = _forest(features, model, policy, contributions=contributions)
     manifest, members = _assemble(features, planned, forest, compiler, targets, Cache.chosen(cache))
     manifest = msgspec.structs.replace(manifest, version=version)
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
@@ -118,7 +123,9 @@ def compile_bundle(
     )
 
 
-def _forest(features: FeatureSet, model: object, policy: str | os.PathLike[str] | Policy) -> _Forest:
+def _forest(
+    features: FeatureSet, model: object, policy: str | os.PathLike[str] | Policy, *, contributions: bool
+) -> _Forest:
     from quickthorn.compiling.golden import golden_vectors
     from quickthorn.forest.importing import load_model
 
@@ -136,7 +143,7 @@ def _forest(features: FeatureSet, model: object, policy: str | os.PathLike[str] 
             f"objective {loaded.ensemble.objective!r}"
         )
     read.check(loaded.ensemble.link)
-    return _Forest(loaded, read, read.as_toml().encode(), golden_vectors(loaded))
+    return _Forest(loaded, read, read.as_toml().encode(), golden_vectors(loaded, contributions=contributions))
 
 
 def _category_values(features: FeatureSet) -> dict[int, tuple[str, ...]]:
@@ -156,8 +163,8 @@ def _assemble(
     # Features are compiled once, for the least demanding level: their bits must not depend on the processor.
     lowered = cache.get(plan_identity(planned, targets[0]), LoweredFeatures, lambda: lower(planned, targets[0]))
     ensemble = forest.model.ensemble if forest else None
-    trees = ensemble.tree_count if ensemble else 0
-    libraries = link_libraries(compiler, targets, lowered, ensemble, cache)
+    explained = forest is not None and forest.golden.contributions is not None
+    libraries = link_libraries(compiler, targets, lowered, ensemble, cache, contributions=explained)
     members = {library_member(target): image for target, image in libraries.items()}
     if forest:
         members[POLICY] = forest.policy_text
@@ -201,7 +208,7 @@ def _assemble(
         )
         if forest
         else None,
-        golden=GoldenShapes(rows=len(forest.golden.vectors), features=len(features), trees=trees) if forest else None,
+        golden=forest.golden.shapes if forest else None,
         tools=tool_versions(compiler, targets, with_features=True, with_forest=forest is not None),
     )
     return manifest, members

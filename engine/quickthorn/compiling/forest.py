@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 
-from quickthorn.bundle import ForestManifest, GoldenShapes, pack_forest, read_forest
+from quickthorn.bundle import ForestManifest, pack_forest, read_forest
 from quickthorn.bundle.manifest import library_member
 from quickthorn.compiling.cache import Cache
 from quickthorn.compiling.golden import golden_vectors
@@ -25,6 +25,7 @@ def compile_forest(
     target: str | None = None,
     category_codes: bool = False,
     categories: Mapping[str | int, Sequence[str]] | None = None,
+    contributions: bool = False,
 ) -> Forest:
     """What ``quickthorn.compile_model`` does."""
     targets = check_targets(target)
@@ -35,8 +36,8 @@ def compile_forest(
     loaded = load_model(model, category_codes=category_codes, categories=categories)
     ensemble = loaded.ensemble
     _check_categories_are_read(ensemble, categories or {})
-    golden = golden_vectors(loaded)
-    libraries = link_libraries(compiler, targets, None, ensemble, Cache(None))
+    libraries = link_libraries(compiler, targets, None, ensemble, Cache(None), contributions=contributions)
+    golden = golden_vectors(loaded, contributions=contributions)
     manifest = ForestManifest(
         quickthorn=metadata.version("quickthorn"),
         targets=targets,
@@ -47,12 +48,7 @@ def compile_forest(
         outputs=ensemble.output_count,
         categories=ensemble.category_dictionary,
         unknown_category=ensemble.unknown_category,
-        golden=GoldenShapes(
-            rows=len(golden.vectors),
-            features=ensemble.feature_count,
-            trees=ensemble.tree_count,
-            outputs=ensemble.output_count,
-        ),
+        golden=golden.shapes,
         tools=tool_versions(compiler, targets, with_features=False, with_forest=True),
     )
     members = {library_member(level): image for level, image in libraries.items()} | golden.members

@@ -12,12 +12,13 @@ from quickthorn.compiling.cache import Cache
 from quickthorn.compiling.identity import content_identity
 from quickthorn.compiling.toolchain import COMPILE_FLAGS, LINK_FLAGS, Compiler, target_flags, target_vectors
 from quickthorn.errors import ToolchainError
+from quickthorn.forest.explanation_emission import emit_contributions
 from quickthorn.forest.treelet_emission import emit_fastest
 from quickthorn.native import _native
 
 if TYPE_CHECKING:
     from quickthorn.features.lowering import ComponentLayout, GroupLayout, LoweredFeatures
-    from quickthorn.forest.emission import ForestSource
+    from quickthorn.forest.emission import ForestSource, Vectors
     from quickthorn.forest.ensemble import Ensemble
 
 _ENTRY = """\
@@ -47,6 +48,7 @@ const quickthorn_forest forest = {{
     {features}u, {trees}u, {outputs}u, 0u,
     quickthorn_forest_margin, quickthorn_forest_margins, quickthorn_forest_margins_f32,
     quickthorn_forest_leaves, quickthorn_forest_batch, quickthorn_forest_batch_f32,
+    {contributions},
 }};"""
 
 _FOREST_DECLARATIONS = (
@@ -57,6 +59,7 @@ _FOREST_DECLARATIONS = (
     "void quickthorn_forest_batch(const double*, ptrdiff_t, ptrdiff_t, uint64_t, double*);",
     "void quickthorn_forest_batch_f32(const float*, ptrdiff_t, ptrdiff_t, uint64_t, double*);",
 )
+_CONTRIBUTIONS = "quickthorn_forest_contributions"
 
 _DECLARATIONS = {
     "fill": "void {symbol}(const quickthorn_slot*, const void*, void*);",
@@ -82,18 +85,25 @@ def link_libraries(
     features: LoweredFeatures | None,
     forest: Ensemble | None,
     cache: Cache,
+    *,
+    contributions: bool = False,
 ) -> dict[str, bytes]:
     """The shared library for every CPU level, as ELF images; the same inputs give the same bytes.
 
-    It holds features, a forest, or both.
+    It holds features, a forest, or both; with ``contributions``, the forest's contributions too.
     """
-    vectors = dict.fromkeys(target_vectors(target) for target in targets)
-    emitted = {kind: emit_fastest(forest, kind) for kind in vectors} if forest is not None else {}
-    entry = entry_source(features, forest)
+    emitted: dict[Vectors, dict[str, ForestSource]] = {}
+    for vectors in dict.fromkeys(target_vectors(target) for target in targets):
+        emitted[vectors] = {"forest": emit_fastest(forest, vectors)} if forest is not None else {}
+    if forest is not None and contributions:
+        explained = emit_contributions(forest)
+        for sources in emitted.values():
+            sources["contributions"] = explained
+    entry = entry_source(features, forest, contributions=contributions)
     # As many at once as there are processors: each is a process of its own, and this one only waits.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         images = pool.map(
-            lambda target: _linked(compiler, target, entry, features, emitted.get(target_vectors(target)), cache),
+            lambda target: _linked(compiler, target, entry, features, emitted[target_vectors(target)], cache),
             targets,
         )
         return dict(zip(targets, images, strict=True))
@@ -104,7 +114,7 @@ def _linked(
     target: str,
     entry: str,
     features: LoweredFeatures | None,
-    forest: ForestSource | None,
+    forest: dict[str, ForestSource],
     cache: Cache,
 ) -> bytes:
     identity = content_identity(
@@ -114,7 +124,7 @@ def _linked(
         _headers(),
         entry,
         features.object_bytes if features is not None else None,
-        (forest.cpp, forest.tables, forest.assembly("tables.bin")) if forest is not None else None,
+        *((name, source.cpp, source.tables, source.assembly("tables.bin")) for name, source in forest.items()),
     )
     return cache.get(identity, bytes, lambda: _link_library(compiler, target, entry, features, forest))
 
@@ -125,7 +135,7 @@ def _headers() -> tuple[tuple[str, bytes], ...]:
 
 
 def _link_library(
-    compiler: Compiler, target: str, entry: str, features: LoweredFeatures | None, forest: ForestSource | None
+    compiler: Compiler, target: str, entry: str, features: LoweredFeatures | None, forest: dict[str, ForestSource]
 ) -> bytes:
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
         directory = Path(scratch)
@@ -134,11 +144,11 @@ def _link_library(
         if features is not None:
             (directory / "features.o").write_bytes(features.object_bytes)
             objects.append("features.o")
-        if forest is not None:
-            (directory / "forest.cpp").write_text(forest.cpp, encoding="utf-8")
-            (directory / "tables.bin").write_bytes(forest.tables)
-            (directory / "tables.S").write_text(forest.assembly("tables.bin"), encoding="utf-8")
-            sources += ["forest.cpp", "tables.S"]
+        for name, emitted in forest.items():
+            (directory / f"{name}.cpp").write_text(emitted.cpp, encoding="utf-8")
+            (directory / f"{name}.bin").write_bytes(emitted.tables)
+            (directory / f"{name}.S").write_text(emitted.assembly(f"{name}.bin"), encoding="utf-8")
+            sources += [f"{name}.cpp", f"{name}.S"]
         flags = [*COMPILE_FLAGS, *target_flags(target)]
         for source in sources:
             compiler.run([*flags, "-I", str(include_directory()), "-c", source, "-o", f"{source}.o"], directory)
@@ -147,7 +157,7 @@ def _link_library(
         return (directory / "library.so").read_bytes()
 
 
-def entry_source(features: LoweredFeatures | None, forest: Ensemble | None) -> str:
+def entry_source(features: LoweredFeatures | None, forest: Ensemble | None, *, contributions: bool = False) -> str:
     """The C++ text of the library's entry: one constant structure that names everything else."""
     groups = features.groups if features is not None else ()
     declared = [
@@ -164,6 +174,8 @@ def entry_source(features: LoweredFeatures | None, forest: Ensemble | None) -> s
         declared.append("void quickthorn_derive(const quickthorn_slot*, const double*, double*);")
     if forest is not None:
         declared += _FOREST_DECLARATIONS
+        if contributions:
+            declared.append(f"void {_CONTRIBUTIONS}(const double*, double*);")
     tables = [_numbers(f"entities_{index}", group.entity_slots) for index, group in enumerate(groups)]
     tables += [
         _numbers(f"windows_{index}", group.window_offsets) for index, group in enumerate(groups) if group.window_offsets
@@ -179,7 +191,7 @@ def entry_source(features: LoweredFeatures | None, forest: Ensemble | None) -> s
         tables="\n".join(tables),
         groups=f"const quickthorn_group groups[] = {{\n{rows}\n}};" if groups else "",
         components=f"const quickthorn_component components[] = {{\n{linked}\n}};" if components else "",
-        forest=_forest_structure(forest) if forest is not None else "",
+        forest=_forest_structure(forest, contributions) if forest is not None else "",
         slots=features.slot_count if features is not None else 0,
         group_count=len(groups),
         component_count=len(components),
@@ -194,8 +206,13 @@ def entry_source(features: LoweredFeatures | None, forest: Ensemble | None) -> s
     )
 
 
-def _forest_structure(forest: Ensemble) -> str:
-    return _FOREST.format(features=forest.feature_count, trees=forest.tree_count, outputs=forest.output_count)
+def _forest_structure(forest: Ensemble, contributions: bool) -> str:
+    return _FOREST.format(
+        features=forest.feature_count,
+        trees=forest.tree_count,
+        outputs=forest.output_count,
+        contributions=_CONTRIBUTIONS if contributions else "nullptr",
+    )
 
 
 def _numbers(name: str, numbers: tuple[int, ...]) -> str:

@@ -64,6 +64,13 @@ class CatBoostSource:
         found = self._catboost.CatBoost.calc_leaf_indexes(self._model, self._pool(rows), thread_count=1)
         return np.asarray(found, np.int32).reshape(len(rows), self._tree_count)
 
+    def contributions(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+        """float64 [n, outputs, f + 1]: CatBoost's regular Shapley values, in which features are averaged by path."""
+        found = self._catboost.CatBoost.get_feature_importance(
+            self._model, self._pool(rows), type="ShapValues", shap_calc_type="Regular", thread_count=1
+        )
+        return np.asarray(found, np.float64).reshape(len(rows), self._output_count, -1)
+
     def _predicted(self, rows: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.float64]:
         shape = (len(rows),) if self._output_count == 1 else (len(rows), self._output_count)
         return self._raw(rows, kind).reshape(shape) if len(rows) else np.empty(shape)

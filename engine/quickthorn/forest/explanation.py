@@ -55,7 +55,7 @@ class Explanation:
     share: Reals
     """float64 [s]: the left side's part of the split's cover"""
     seen: Reals
-    """float64 [s]: the product of the shares of all tests of the same feature above the split; 1 where there are none"""
+    """float64 [s]: the product of the shares of the tests of the same feature above the split; 1 without any"""
     above: Numbers
     """int64 [s]: the nearest split above it on the same feature, -1 where there is none"""
     above_left: npt.NDArray[np.bool_]
@@ -161,7 +161,8 @@ def _shares(ensemble: Ensemble, split_cover: Reals, leaf_cover: Reals, tree: Num
             f"contributions: tree {tree[split]}: expected a split's cover to be that of its two sides together, found "
             f"{split_cover[split]:g} for {left[split]:g} and {right[split]:g}"
         )
-    return np.divide(left, together, out=np.full(len(left), 0.5), where=together > 0.0)
+    shares: Reals = np.divide(left, together, out=np.full(len(left), 0.5), where=together > 0.0)
+    return shares
 
 
 def _same_feature_above(

@@ -33,6 +33,12 @@ class SourceModel(Protocol):
     def leaves(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
         """int32 [n, trees]: the leaf ids."""
 
+    def contributions(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+        """float64 [n, outputs, f + 1]: the features' contributions to the margins, and the expected margin last.
+
+        None where the library has none for a model of this kind, or none that are right.
+        """
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -95,6 +101,18 @@ class LoadedModel:
     def source_scores(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The source library's predictions for the same kind of rows, in the same shape."""
         return self.source.scores(self._own_order(rows))
+
+    def source_contributions(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+        """float64 [n, outputs, f + 1]: the source library's contributions for the same kind of rows, each output's
+        expected margin last; None where it has none.
+        """
+        own = self.source.contributions(self._own_order(rows))
+        if own is None:
+            return None
+        contributions = np.zeros((len(rows), self.ensemble.output_count, self.ensemble.feature_count + 1))
+        contributions[:, :, self.columns] = own[:, :, :-1]
+        contributions[:, :, -1] = own[:, :, -1]
+        return contributions
 
     def _own_order(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         rows = np.asarray(rows, dtype=np.float64)

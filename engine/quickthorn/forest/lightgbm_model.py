@@ -260,6 +260,13 @@ class LightGBMSource:
         """int32 [n, trees]: the leaf index each tree ends at."""
         return self._predict(rows, pred_leaf=True).reshape(len(rows), self._ensemble.tree_count).astype(np.int32)
 
+    def contributions(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+        """float64 [n, outputs, f + 1]: LightGBM's contributions; averaged where the trees are."""
+        found = self._predict(rows, pred_contrib=True).reshape(len(rows), self._ensemble.output_count, -1)
+        if not self._ensemble.average:
+            return found
+        return found / (self._ensemble.tree_count // self._ensemble.output_count)
+
     def _shape(self, rows: npt.NDArray[np.float64]) -> tuple[int, ...]:
         outputs = self._ensemble.output_count
         return (len(rows),) if outputs == 1 else (len(rows), outputs)

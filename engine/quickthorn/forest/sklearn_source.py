@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quickthorn.errors import ModelError
+from quickthorn.extras import require
 from quickthorn.forest.categories import Levels
 from quickthorn.forest.sklearn_histogram import acceptable_categories, leaf_nodes
 from quickthorn.forest.sklearn_trees import acceptable_rows
@@ -44,6 +45,27 @@ class SklearnSource:
     def leaves(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
         """int32 [n, trees]: the number of the node each tree ends at."""
         return self._called(self._leaves, rows).reshape(len(rows), -1).astype(np.int32)
+
+    def contributions(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+        """float64 [n, outputs, f + 1]: what the library shap makes of the estimator; scikit-learn itself has none."""
+        if not self._explained_by_shap():
+            return None
+        with warnings.catch_warnings():
+            # What it imports for its pictures is of no account here.
+            warnings.simplefilter("ignore")
+            shap = require("shap", "shap", "proving contributions of a scikit-learn model")
+        explainer = shap.TreeExplainer(self._estimator, feature_perturbation="tree_path_dependent")
+        with _unnamed_rows_allowed():
+            values = np.asarray(explainer.shap_values(self._accept(rows), check_additivity=False), np.float64)
+        # One output stands without an axis, or, of two classes, the second counts.
+        values = values.reshape(len(rows), values.shape[1], -1)
+        expected = np.reshape(np.asarray(explainer.expected_value, np.float64), -1)
+        values, expected = values[:, :, -self._output_count :], expected[-self._output_count :]
+        last = np.broadcast_to(expected[np.newaxis, :, np.newaxis], (len(rows), self._output_count, 1))
+        return np.concatenate([values.transpose(0, 2, 1), last], axis=2)
+
+    def _explained_by_shap(self) -> bool:
+        return True
 
     def _predicted(self, predict: Callable[[Any], Any], rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         shape = (len(rows),) if self._output_count == 1 else (len(rows), self._output_count)
@@ -84,6 +106,10 @@ class BoostingSource(SklearnSource):
     def __init__(self, estimator: Any, output_count: int) -> None:
         super().__init__(estimator, output_count, lambda rows: acceptable_rows(rows, allow_missing=False))
 
+    def _explained_by_shap(self) -> bool:
+        # shap knows boosting of two classes, no more.
+        return self._output_count == 1
+
     def _margins(self, rows: npt.NDArray[Any]) -> Any:
         is_classifier = hasattr(self._estimator, "classes_")
         return self._estimator.decision_function(rows) if is_classifier else self._estimator.predict(rows)
@@ -94,6 +120,10 @@ class HistogramSource(SklearnSource):
 
     def __init__(self, estimator: Any, output_count: int, dictionary: tuple[Levels | None, ...] | None) -> None:
         super().__init__(estimator, output_count, lambda rows: acceptable_categories(estimator, dictionary, rows))
+
+    def _explained_by_shap(self) -> bool:
+        # shap takes a set of categories for a threshold, and several outputs for one.
+        return self._output_count == 1 and self._estimator.is_categorical_ is None
 
     def _margins(self, rows: npt.NDArray[Any]) -> Any:
         if hasattr(self._estimator, "classes_"):
@@ -114,6 +144,11 @@ class IsolationSource(SklearnSource):
     def __init__(self, estimator: Any, scale: float) -> None:
         super().__init__(estimator, 1, lambda rows: acceptable_rows(rows, allow_missing=True))
         self._scale = scale
+
+    def contributions(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+        """float64 [n, 1, f + 1]: shap explains the mean depth."""
+        found = super().contributions(rows)
+        return None if found is None else found * (self._scale * len(self._estimator.estimators_))
 
     def _margins(self, rows: npt.NDArray[Any]) -> Any:
         total = np.zeros(len(rows))

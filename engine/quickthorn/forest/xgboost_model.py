@@ -266,6 +266,13 @@ class XGBoostSource:
         leaves = np.asarray(self._booster.predict(self._matrix(rows), pred_leaf=True, validate_features=False))
         return leaves.reshape(len(rows), trees).astype(np.int32)
 
+    def contributions(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+        """float64 [n, outputs, f + 1], widened from float32; XGBoost has none where leaves are vectors."""
+        if self._ensemble.vector_leaves:
+            return None
+        found = self._booster.predict(self._matrix(rows), pred_contribs=True, validate_features=False)
+        return np.asarray(found, np.float64).reshape(len(rows), self._ensemble.output_count, -1)
+
     def _predict(self, booster: Any, rows: npt.NDArray[np.float64], *, margin: bool) -> npt.NDArray[np.float64]:
         shape = (len(rows),) if self._ensemble.output_count == 1 else (len(rows), self._ensemble.output_count)
         if not len(rows):

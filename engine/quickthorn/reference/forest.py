@@ -23,10 +23,9 @@ def margin_of(ensemble: Ensemble, features: Sequence[float]) -> float:
 
 def margins_of(ensemble: Ensemble, features: Sequence[float]) -> list[float]:
     """Each output's base margin and leaves, in tree order, every operation rounded as the source library rounds it."""
-    taken = np.float32 if ensemble.precision == "float32" else np.float64
     rounded = np.float32 if ensemble.sum_precision == "float32" else np.float64
     with np.errstate(over="ignore", invalid="ignore"):
-        row = [_prepared(ensemble, taken(value)) for value in features]
+        row = prepared_row(ensemble, features)
         added = [_added(ensemble, leaf_of(ensemble, int(root), row), row) for root in ensemble.roots]
         margins = []
         for output in range(ensemble.output_count):
@@ -47,10 +46,17 @@ def margins_of(ensemble: Ensemble, features: Sequence[float]) -> list[float]:
     return margins
 
 
+def prepared_row(ensemble: Ensemble, features: Sequence[float]) -> list[Any]:
+    """The features as the source library compares them."""
+    taken = np.float32 if ensemble.precision == "float32" else np.float64
+    with np.errstate(over="ignore", invalid="ignore"):
+        return [_prepared(ensemble, taken(value)) for value in features]
+
+
 def leaf_of(ensemble: Ensemble, node: int, row: Sequence[Any]) -> int:
     """The number of the leaf where a walk from ``node`` ends; a node below 0 is the leaf ``~node``."""
     while node >= 0:
-        side = ensemble.left if _goes_left(ensemble, node, row[ensemble.feature[node]]) else ensemble.right
+        side = ensemble.left if goes_left(ensemble, node, row[ensemble.feature[node]]) else ensemble.right
         node = int(side[node])
     return ~node
 
@@ -73,7 +79,8 @@ def _prepared(ensemble: Ensemble, value: Any) -> Any:
     return type(value)(0.0) if ensemble.precision == "float64" and abs(value) <= ensemble.zero_threshold else value
 
 
-def _goes_left(ensemble: Ensemble, split: int, value: Any) -> bool:
+def goes_left(ensemble: Ensemble, split: int, value: Any) -> bool:
+    """Whether a prepared value goes left at a split."""
     default_left = bool(ensemble.default_left[split])
     missing = ensemble.missing[split]
     if ensemble.categorical[split]:

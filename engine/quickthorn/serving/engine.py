@@ -6,7 +6,14 @@ import os
 from typing import TYPE_CHECKING, Any, Literal
 
 from quickthorn.bundle import Bundle, Manifest, SchemaField, read_bundle
-from quickthorn.bundle.manifest import GOLDEN_FEATURES, GOLDEN_LEAVES, GOLDEN_MARGINS, GOLDEN_SCORES, library_member
+from quickthorn.bundle.manifest import (
+    GOLDEN_CONTRIBUTIONS,
+    GOLDEN_FEATURES,
+    GOLDEN_LEAVES,
+    GOLDEN_MARGINS,
+    GOLDEN_SCORES,
+    library_member,
+)
 from quickthorn.errors import BundleError, StateError
 from quickthorn.native import _native
 from quickthorn.serving.batch import Batch
@@ -150,7 +157,11 @@ def _prove(engine: Engine, bundle: Bundle, origin: str) -> None:
         return
     members = bundle.members
     disagreement = engine._verify_golden(
-        members[GOLDEN_FEATURES], members[GOLDEN_MARGINS], members[GOLDEN_SCORES], members[GOLDEN_LEAVES]
+        members[GOLDEN_FEATURES],
+        members[GOLDEN_MARGINS],
+        members[GOLDEN_SCORES],
+        members[GOLDEN_LEAVES],
+        members.get(GOLDEN_CONTRIBUTIONS),
     )
     if disagreement is not None:
         raise BundleError(f"{origin}: {disagreement}")

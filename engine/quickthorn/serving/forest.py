@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from quickthorn.bundle import ForestFile, ForestManifest, read_forest, write_forest
 from quickthorn.bundle.manifest import (
+    GOLDEN_CONTRIBUTIONS,
     GOLDEN_FEATURES,
     GOLDEN_LEAVES,
     GOLDEN_MARGINS,
     GOLDEN_SCORES,
     library_member,
 )
-from quickthorn.errors import BundleError
+from quickthorn.errors import BundleError, RowError
 from quickthorn.native import _native
 from quickthorn.serving.target import choose_target
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 class Forest(_native.Forest):
@@ -36,6 +41,13 @@ class Forest(_native.Forest):
     ``score_batch(rows)``  float64 [n], or [n, outputs]: of a float32 or float64 array [n, features] with any strides;
                            ``out=`` takes an array to write to
     ``margin_batch(rows)`` likewise
+
+    ``contributions(row)`` what every feature adds to the margin, and last the margin that is to be expected of no row:
+                           float64 [features + 1], or [outputs, features + 1]; ``out=`` takes an array to write to
+    ``contributions_batch(rows)``  likewise, [n, features + 1] or [n, outputs, features + 1]
+
+    Contributions are the Shapley values of path-dependent TreeSHAP, exact to float64, and add up to the margin. They
+    are for forests compiled with ``contributions=True``; without, they raise BundleError.
 
     ``score`` and ``margin`` are for models of one output; with several they raise RowError. A forest keeps no state: it
     may be called from any number of threads at once, and the calls over many rows let other threads run meanwhile.
@@ -76,7 +88,11 @@ class Forest(_native.Forest):
         except BundleError as error:
             raise BundleError(f"{origin}: {error}") from error
         disagreement = forest._verify_golden(
-            members[GOLDEN_FEATURES], members[GOLDEN_MARGINS], members[GOLDEN_SCORES], members[GOLDEN_LEAVES]
+            members[GOLDEN_FEATURES],
+            members[GOLDEN_MARGINS],
+            members[GOLDEN_SCORES],
+            members[GOLDEN_LEAVES],
+            members.get(GOLDEN_CONTRIBUTIONS),
         )
         if disagreement is not None:
             raise BundleError(f"{origin}: {disagreement}")
@@ -88,6 +104,27 @@ class Forest(_native.Forest):
     def save(self, path: str | os.PathLike[str]) -> str:
         """Write the forest file, whole or not at all, and return its id; BundleError where it cannot be written."""
         return write_forest(path, self.manifest, self._file.members)
+
+    @property
+    def explains(self) -> bool:
+        """Whether the forest was compiled with contributions."""
+        return self.manifest.golden.explained_rows > 0
+
+    @property
+    def expected_value(self) -> float:
+        """The margin that is to be expected of no row: what contributions start from; in a forest of one output."""
+        if self.output_count != 1:
+            raise RowError(
+                f"forest.expected_value: expected a forest of one output, found one of {self.output_count}; "
+                "forest.expected_values gives one for each"
+            )
+        return float(self.expected_values[0])
+
+    @property
+    def expected_values(self) -> npt.NDArray[np.float64]:
+        """The same for every output, float64 [outputs]."""
+        # It is the same for every row, such as the one of missing values.
+        return self.contributions(self.row()).reshape(self.output_count, -1)[:, -1].copy()
 
     @property
     def feature_names(self) -> tuple[str, ...] | None:
