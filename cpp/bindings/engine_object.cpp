@@ -91,6 +91,10 @@ PyObject* engine_counters(PyObject* self, PyObject*) {
         "keys", engine.keys(), "history_bytes", static_cast<unsigned long long>(engine.history_bytes_used()));
 }
 
+PyObject* engine_state_bytes(PyObject* self, PyObject*) {
+    return PyLong_FromSize_t(body_of(self).engine().state_bytes());
+}
+
 PyObject* engine_new(PyTypeObject* type, PyObject* arguments, PyObject* keywords) {
     if (PyTuple_GET_SIZE(arguments) != 0 || keywords == nullptr) {
         PyErr_SetString(PyExc_TypeError, "an engine is made by Engine.load()");
@@ -145,6 +149,14 @@ PyMethodDef methods[] = {
     {"_margins", forest_margins, METH_O,
      "_margins($self, vectors, /)\n--\n\nMargins of a float64 array of feature vectors, one row each."},
     {"_counters", engine_counters, METH_NOARGS, "_counters($self, /)\n--\n\nHow often what happened since load."},
+    {"_state_bytes", engine_state_bytes, METH_NOARGS, "_state_bytes($self, /)\n--\n\nHow large the state is."},
+    {"_save_state", save_state, METH_O,
+     "_save_state($self, descriptor, /)\n--\n\nWrite the state's blocks to a file descriptor."},
+    {"_stage_state", stage_state, METH_NOARGS, "_stage_state($self, /)\n--\n\nAn empty state to put a saved one in."},
+    {"_put_state", as_method(put_state), METH_FASTCALL,
+     "_put_state($self, staged, offset, content, /)\n--\n\nPut bytes in their place in a staged state."},
+    {"_adopt_state", adopt_state, METH_O,
+     "_adopt_state($self, staged, /)\n--\n\nGo on with the staged state instead of the present one."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -88,4 +88,10 @@ PyObject* run_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count
 PyObject* verify_golden(PyObject* self, PyObject* const* arguments, Py_ssize_t count);
 PyObject* forest_margins(PyObject* self, PyObject* vectors);
 
+// bind_state.cpp: the methods that save and restore.
+PyObject* save_state(PyObject* self, PyObject* descriptor);
+PyObject* stage_state(PyObject* self, PyObject*);
+PyObject* put_state(PyObject* self, PyObject* const* arguments, Py_ssize_t count);
+PyObject* adopt_state(PyObject* self, PyObject* staged);
+
 }  // namespace quickthorn::python

@@ -4,6 +4,8 @@
 #include <limits>
 #include <thread>
 
+#include "quickthorn/state_snapshot.hpp"
+
 #if __has_include(<Python.h>)
 #error "the C++ core is built without Python on its include path"
 #endif
@@ -39,7 +41,8 @@ Engine::Engine(const quickthorn_library& library, const EventSchema& schema, con
     : library_(library),
       schema_(schema),
       policy_(policy),
-      state_(std::make_unique<EngineState>(library, limits)),
+      limits_(limits),
+      state_(new_state()),
       keys_(library.group_count),
       values_(library.value_count, missing),
       vector_(library.feature_count, missing) {
@@ -110,6 +113,22 @@ std::uint64_t Engine::keys() const {
     for (const EntityHistory& history : state_->histories) keys += history.keys();
     for (const Components& components : state_->components) keys += components.entities();
     return keys;
+}
+
+int Engine::save_state(int file) const {
+    pid_t writer = 0;
+    {
+        const Turn turn(*this);
+        writer = begin_snapshot(state_->region, file);
+    }
+    return writer < 0 ? -writer : finish_snapshot(writer);
+}
+
+std::unique_ptr<EngineState> Engine::new_state() const { return std::make_unique<EngineState>(library_, limits_); }
+
+void Engine::exchange_state(std::unique_ptr<EngineState>& state) {
+    const Turn turn(*this);
+    state_.swap(state);
 }
 
 void Engine::give_way() const {

@@ -55,6 +55,15 @@ public:
     // An event that no row could be made of.
     void count_invalid();
 
+    // Writes the state as it stands between two calls to `file`, as state_snapshot.hpp says; calls wait only until a
+    // copy of this process is made. Returns 0, or the errno of what went wrong.
+    int save_state(int file) const;
+    // A state as a new engine has it.
+    std::unique_ptr<EngineState> new_state() const;
+    std::size_t state_bytes() const { return state_->region.carved(); }
+    // Goes on with that state; what was kept until now comes back in its place.
+    void exchange_state(std::unique_ptr<EngineState>& state);
+
     // Where a batch lets decisions through that wait for the engine.
     void give_way() const;
 
@@ -89,6 +98,7 @@ private:
     const EventSchema& schema_;
     std::optional<Forest> forest_;
     Policy policy_;
+    EngineLimits limits_;
     std::unique_ptr<EngineState> state_;  // all that is remembered from one event to the next
     std::vector<Key> keys_;               // of the event at hand, per group
     std::vector<double> values_;          // what the groups keep, read

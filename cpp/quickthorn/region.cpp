@@ -29,6 +29,8 @@ Region::Region(std::size_t bytes) : bytes_(round_up(bytes, 4096)) {
 
 Region::~Region() { munmap(base_, bytes_); }
 
+void Region::clear() { madvise(base_, bytes_, MADV_DONTNEED); }
+
 Region::Offset Region::carve(std::size_t bytes) {
     const std::size_t size = round_up(bytes, cache_line);
     if (size > bytes_ - carved_) throw RegionError("state: the region is smaller than its parts");

@@ -42,7 +42,12 @@ public:
         return reinterpret_cast<T*>(base_ + offset);
     }
 
-    std::size_t bytes() const { return bytes_; }
+    // Everything is zero again; what was carved stays set aside.
+    void clear();
+
+    std::byte* base() const { return base_; }
+    std::size_t mapped() const { return bytes_; }
+    std::size_t carved() const { return carved_; }  // bytes set aside so far, from the start on
 
 private:
     std::byte* base_ = nullptr;

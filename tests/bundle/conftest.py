@@ -34,7 +34,15 @@ _DOCUMENT: Document = {
         {"name": "channel", "kind": "category", "required": False, "values": ["web", "app"], "closed": True},
     ],
     "features": ["amount", "customer_mean_1d"],
-    "groups": [{"entities": ["customer"], "columns": ["amount"], "values": 1, "horizon_us": 86_400_000_000}],
+    "groups": [
+        {
+            "entities": ["customer"],
+            "columns": ["amount"],
+            "values": 1,
+            "horizon_us": 86_400_000_000,
+            "layout": "0123456789abcdef" * 4,
+        }
+    ],
     "components": [],
     "tables": [],
     "lateness_us": 0,

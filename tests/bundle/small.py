@@ -31,7 +31,15 @@ def small_manifest() -> Manifest:
             SchemaField(name="channel", kind="category", required=False, values=("web", "app"), closed=True),
         ),
         features=("amount", "customer_mean_1d"),
-        groups=(GroupSummary(entities=("customer",), columns=("amount",), values=1, horizon_us=86_400_000_000),),
+        groups=(
+            GroupSummary(
+                entities=("customer",),
+                columns=("amount",),
+                values=1,
+                horizon_us=86_400_000_000,
+                layout="0123456789abcdef" * 4,
+            ),
+        ),
         lateness_us=0,
         expire_after_us=0,
         remembered_ids=1024,

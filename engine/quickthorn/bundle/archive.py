@@ -14,7 +14,6 @@ import os
 import stat
 import struct
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO, FileIO
 from pathlib import Path
@@ -27,6 +26,7 @@ from quickthorn.bundle.envelope import Envelope
 from quickthorn.bundle.forest_manifest import ForestManifest
 from quickthorn.bundle.manifest import Manifest, Member, check_member_name
 from quickthorn.bundle.manifest_json import AnyManifest, decode_manifest, encode_manifest
+from quickthorn.bundle.replacing import replacing, write_whole
 from quickthorn.bundle.signature_block import BLOCK_LIMIT_BYTES, BLOCK_MAGIC, decode_block, encode_block
 from quickthorn.errors import BundleError
 
@@ -285,32 +285,11 @@ def _assemble(manifest: Manifest | ForestManifest, members: Mapping[str, bytes |
 
 
 def _replace_file(path: Path, image: bytes, origin: str) -> None:
-    # In the same directory, so that the rename stays inside one file system; opened with the usual permissions, which
-    # a file made for temporary use would not have: the service that loads the bundle is often another user.
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.partial")
     try:
-        try:
-            with open(beside, "xb") as file:
-                file.write(image)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(beside)
-            raise
-        _sync_directory(path.parent)
+        with replacing(path) as file:
+            write_whole(file, image)
     except (OSError, ValueError) as error:
         raise BundleError(f"{origin}: expected to write the file, found: {_reason(error)}") from error
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the rename itself survive a loss of power."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _take(file: FileIO | BytesIO, count: int, origin: str) -> memoryview:

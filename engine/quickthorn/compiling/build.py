@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from quickthorn.bundle import (
 )
 from quickthorn.bundle.manifest import POLICY, library_member
 from quickthorn.compiling.cache import Cache
-from quickthorn.compiling.identity import plan_identity
+from quickthorn.compiling.identity import group_identity, plan_identity
 from quickthorn.compiling.library import link_libraries
 from quickthorn.compiling.provenance import forest_summary, tool_versions
 from quickthorn.compiling.toolchain import Compiler, check_targets, find_compiler
@@ -183,6 +184,8 @@ def _assemble(
                 columns=tuple(dict.fromkeys(column.field.name for column in group.columns)),
                 values=len(group.values),
                 horizon_us=group.horizon_us,
+                # Without an identity of its own, a group is what its compiled code is.
+                layout=group_identity(group) or hashlib.sha256(lowered.object_bytes).hexdigest(),
             )
             for group in planned.groups
         ),

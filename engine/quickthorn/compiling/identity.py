@@ -20,8 +20,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from quickthorn.event import Field
 from quickthorn.features.built_in import BuiltIn
 from quickthorn.features.declare import Kernel
+from quickthorn.features.groups import Group
 from quickthorn.features.plan import Plan
 
 _ROOT = Path(__file__).parents[1]
@@ -210,6 +212,31 @@ def _names_in(code: types.CodeType) -> tuple[str, ...]:
         if isinstance(constant, types.CodeType):
             names |= dict.fromkeys(_names_in(constant))
     return tuple(names)
+
+
+def group_identity(group: Group) -> str | None:
+    """A digest, in hex, of what a group's memory means: two of one digest can go on from each other's state.
+
+    It is of what is kept and of the users' code that decides what goes in, and not of what is read from it, nor of
+    where in the event the fields lie. None where some of it cannot be told. That Quickthorn's own kernels keep the same
+    is what the ABI version says.
+    """
+    walk = _KeptWalk()
+    try:
+        walk.add(group.by, group.columns, group.conditions, group.records, group.windows)
+    except (_Unidentified, RecursionError):
+        return None
+    return walk.hexdigest()
+
+
+class _KeptWalk(_Walk):
+    """Sees of a field what its values mean, and not its place in the event."""
+
+    def _add_object(self, value: object) -> None:
+        if isinstance(value, Field):
+            self.add("field", value.kind, value.name, value.scale, value.values)
+        else:
+            super()._add_object(value)
 
 
 def content_identity(*parts: object) -> str:

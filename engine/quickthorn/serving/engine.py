@@ -16,7 +16,9 @@ from quickthorn.bundle.manifest import (
 )
 from quickthorn.errors import BundleError, StateError
 from quickthorn.native import _native
+from quickthorn.serving import state_file
 from quickthorn.serving.batch import Batch
+from quickthorn.serving.state_file import ComponentLayout, GroupLayout, Layout, StateKeys
 from quickthorn.serving.target import choose_target
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class Engine(_native.Engine):
 
     manifest: Manifest
     bundle_id: str
+    _layout: Layout
+    _state_keys: StateKeys
 
     @classmethod
     def load(
@@ -53,6 +57,7 @@ class Engine(_native.Engine):
         max_keys: int = 2**24,
         max_history_bytes: int = 2**34,
         target: str | None = None,
+        state: str | os.PathLike[str] | None = None,
         trust: str | os.PathLike[str] | Trust | None = None,
     ) -> Engine:
         """Read, verify and map a bundle; the golden vectors are held to before the engine is handed out.
@@ -64,13 +69,15 @@ class Engine(_native.Engine):
         ``max_keys``           most entities kept per entity field
         ``max_history_bytes``  most memory for past events; address space of that size is reserved at once, memory is
                                taken as it is used
+        ``state``              a file that ``save_state`` wrote, to go on from; it needs the ``hash_key``, ``max_keys``
+                               and ``max_history_bytes`` that it was saved with
         ``target``             the bundle's library to use, by CPU level; by default the best that this processor runs
         ``trust``              a trust file, or a Trust: the bundle must be signed as it demands before any of its code
                                is mapped; by default signatures are not looked at
 
         Raises BundleError for a file that is damaged, altered, of another format, compiled for another processor or
         not what its golden vectors say; SigningError for one that is not signed as ``trust`` demands; StateError where
-        the address space cannot be reserved.
+        the address space cannot be reserved, or the state is not one that this engine can go on from.
         """
         if errors not in ("fallback", "raise"):
             raise ValueError(f'errors: expected "fallback" or "raise", found {errors!r}')
@@ -79,6 +86,7 @@ class Engine(_native.Engine):
         for name, value, most in (("max_keys", max_keys, _KEYS_MOST), ("max_history_bytes", max_history_bytes, 2**48)):
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
                 raise StateError(f"{name}: expected 1 to {most}, found {value!r}")
+        secret = hash_key if hash_key is not None else os.urandom(_HASH_KEY_BYTES)
         origin = os.fspath(path)
         bundle = read_bundle(path)
         if trust is not None:
@@ -89,7 +97,7 @@ class Engine(_native.Engine):
             engine = cls(
                 library=library,
                 fields=[_field(field) for field in manifest.schema],
-                hash_key=hash_key if hash_key is not None else os.urandom(_HASH_KEY_BYTES),
+                hash_key=secret,
                 link=manifest.forest.link.value if manifest.forest else "identity",
                 link_scale=manifest.forest.link_scale if manifest.forest else 1.0,
                 limits={
@@ -108,7 +116,11 @@ class Engine(_native.Engine):
             raise BundleError(f"{origin}: {error}") from error
         engine.manifest = manifest
         engine.bundle_id = bundle.bundle_id
+        engine._layout = _layout(manifest, max_keys, max_history_bytes)
+        engine._state_keys = StateKeys(secret)
         _prove(engine, bundle, origin)
+        if state is not None:
+            engine.restore_state(state)
         return engine
 
     def features(self, event: object) -> dict[str, float]:
@@ -131,8 +143,31 @@ class Engine(_native.Engine):
         codes: npt.NDArray[np.uint8] = self._run_batch(events, "observe")["statuses"]
         return codes
 
+    def save_state(self, path: str | os.PathLike[str]) -> None:
+        """Write everything the engine remembers to one file, as it stands at one moment, while decisions go on.
+
+        Decisions wait only until the kernel has made a copy of the process (docs/STATE_FORMAT.md has figures); the copy
+        writes the file, beside its destination, and it is renamed once all of it is on the disk. Until then what was
+        there before stays. The file holds no identifiers, only their hashes, and is readable by its owner alone.
+
+        Raises StateError where the process cannot be copied or the file cannot be written.
+        """
+        state_file.save(self, path, self._layout, self._state_keys)
+
+    def restore_state(self, path: str | os.PathLike[str]) -> None:
+        """Go on from a file that ``save_state`` wrote, as if the engine that saved it had never stopped.
+
+        The file is read and checked beside what the engine has, which serves decisions until the last byte is found
+        good and is then replaced, counters included. The bundle may be another one than the state was saved with, as
+        long as everything that entities keep is declared as it was.
+
+        Raises StateError where the file is truncated or altered in any bit, or was saved by an engine with another
+        layout, hash key, ``max_keys`` or ``max_history_bytes``; the engine then goes on with what it had.
+        """
+        state_file.restore(self, path, self._layout, self._state_keys)
+
     def counters(self) -> dict[str, int]:
-        """How often what happened since load, and how much is kept: names to counts."""
+        """How often what happened since load, or in all that a restored state remembers, and how much is kept."""
         return self._counters()
 
     def __repr__(self) -> str:
@@ -186,6 +221,22 @@ def _field(field: SchemaField) -> dict[str, Any]:
         "closed": field.closed,
         "as_text": field.as_text,
     }
+
+
+def _layout(manifest: Manifest, max_keys: int, max_history_bytes: int) -> Layout:
+    return Layout(
+        abi_version=manifest.abi_version,
+        groups=tuple(GroupLayout(entities=group.entities, layout=group.layout) for group in manifest.groups),
+        components=tuple(
+            ComponentLayout(entities=component.entities, cap=component.cap) for component in manifest.components
+        ),
+        max_keys=max_keys,
+        max_history_bytes=max_history_bytes,
+        row_limit=manifest.row_limit,
+        lateness_us=manifest.lateness_us,
+        expire_after_us=manifest.expire_after_us,
+        remembered_ids=manifest.remembered_ids,
+    )
 
 
 def _described(value: object) -> str:
