@@ -1,6 +1,7 @@
 """Measures Quickthorn's forest beside its rivals and writes benchmarks/README.md and the curve's picture.
 
     python -m benchmarks.report                 models, compiling, three rounds, the curve; then the page
+    python -m benchmarks.report --prepare       models and compiling only, for a run that measures at a quieter time
     python -m benchmarks.report --render        the page again, from the last run's results
     python -m benchmarks.report --small --page FOLDER   the same in a minute with small models, to see that it works
 
@@ -27,7 +28,7 @@ from benchmarks.picture import draw
 from benchmarks.rivals.adapter import Adapter, ModelFiles
 from benchmarks.rivals.catalogue import adapters, is_ours
 from benchmarks.rivals.measuring import Effort
-from benchmarks.suite import ROOT, Answers, Suite
+from benchmarks.suite import PREPARE_LIMIT_S, ROOT, Answers, Suite
 
 FULL = Effort(hot_s=0.4, cold_rows=200, python_s=0.4, batch_s=0.25, checked_rows=2_000)
 SMALL = Effort(hot_s=0.01, cold_rows=3, python_s=0.01, batch_s=0.01, checked_rows=models.SMALL_TEST_ROWS)
@@ -44,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with (chosen.directory / "lock").open("w") as lock:
             # Two runs would compile into each other's folders.
             fcntl.flock(lock, fcntl.LOCK_EX)
+            if chosen.prepare:
+                prepare(chosen)
+                return
             run(chosen, results)
         print(f"results: {results}")
     if chosen.small and chosen.page == ROOT / "benchmarks":
@@ -62,12 +66,8 @@ def write_page(document: dict[str, Any], folder: Path) -> None:
 
 def run(chosen: argparse.Namespace, results: Path) -> None:
     """Measure everything; what the page is rendered from is written into `results` after every model."""
-    suite = Suite(chosen.directory, chosen.processor, install=not chosen.small)
-    names = chosen.adapters or [adapter.name for adapter in (small_adapters() if chosen.small else adapters())]
-    taken = [adapter for adapter in adapters() if adapter.name in names]
-    recipes = [models.small(recipe) if chosen.small else recipe for recipe in models.RECIPES]
-    named = chosen.models or (models.SMALL_NAMES if chosen.small else [recipe.name for recipe in recipes])
-    made = [models.make(recipe, chosen.directory / "models") for recipe in recipes if recipe.name in named]
+    suite = _suite(chosen)
+    taken, made = _taken(chosen), _made(chosen)
     effort = SMALL if chosen.small else FULL
     document: dict[str, Any] = {
         "command": COMMAND,
@@ -75,7 +75,7 @@ def run(chosen: argparse.Namespace, results: Path) -> None:
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "remark": chosen.remark,
         "machine": machine(),
-        "settings": {"processor": chosen.processor, "cold_rows": effort.cold_rows, "rows": recipes[0].test_rows},
+        "settings": {"processor": chosen.processor, "cold_rows": effort.cold_rows, "rows": made[0].card["test_rows"]},
         "models": {model.name: model.card for model in made},
         "reads": {adapter.name: adapter.libraries for adapter in taken},
         "tolerances": {adapter.name: adapter.tolerance for adapter in taken},
@@ -90,6 +90,32 @@ def run(chosen: argparse.Namespace, results: Path) -> None:
             for name, answers in suite.measure(taken, [model], effort, turn).items():
                 found.setdefault(name, {}).update(answers)
             results.write_text(json.dumps(document))
+
+
+def prepare(chosen: argparse.Namespace) -> None:
+    """Make the models and what rivals serve from, one process at a time; what is there already is left alone."""
+    suite = _suite(chosen)
+    rivals = [adapter for adapter in _taken(chosen) if not is_ours(adapter.name)]
+    for model in _made(chosen):
+        suite.prepare(rivals, [model])
+    if not chosen.no_curve:
+        for point in curve.points(chosen.small):
+            curve.make(point, chosen.directory / "curve")
+
+
+def _suite(chosen: argparse.Namespace) -> Suite:
+    return Suite(chosen.directory, chosen.processor, install=not chosen.small, prepare_limit_s=chosen.prepare_limit_s)
+
+
+def _taken(chosen: argparse.Namespace) -> list[Adapter]:
+    names = chosen.adapters or [adapter.name for adapter in (small_adapters() if chosen.small else adapters())]
+    return [adapter for adapter in adapters() if adapter.name in names]
+
+
+def _made(chosen: argparse.Namespace) -> list[ModelFiles]:
+    recipes = [models.small(recipe) if chosen.small else recipe for recipe in models.RECIPES]
+    named = chosen.models or (models.SMALL_NAMES if chosen.small else [recipe.name for recipe in recipes])
+    return [models.make(recipe, chosen.directory / "models") for recipe in recipes if recipe.name in named]
 
 
 def small_adapters() -> tuple[Adapter, ...]:
@@ -142,6 +168,8 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--directory", type=Path, default=cache / "quickthorn-benchmarks", help="where things are kept")
     parser.add_argument("--page", type=Path, default=ROOT / "benchmarks", help="the folder that README.md goes to")
     parser.add_argument("--render", action="store_true", help="measure nothing; render the last results")
+    parser.add_argument("--prepare", action="store_true", help="make models and what rivals compile; measure nothing")
+    parser.add_argument("--prepare-limit-s", type=int, default=PREPARE_LIMIT_S, help="for one rival and one model")
     parser.add_argument("--small", action="store_true", help="small models, one round, nothing installed")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--processor", type=int, default=max(os.sched_getaffinity(0)), help="where to measure")

@@ -39,6 +39,7 @@ class Suite:
     directory: Path
     processor: int
     install: bool = True
+    prepare_limit_s: int = PREPARE_LIMIT_S
     _interpreters: dict[str, Path | Refused] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -152,7 +153,7 @@ class Suite:
             "answer": str(answer),
         }
         stem.with_suffix(".json").write_text(json.dumps(task))
-        limit_s = PREPARE_LIMIT_S if step == "prepare" else MEASURE_LIMIT_S * len(models)
+        limit_s = self.prepare_limit_s if step == "prepare" else MEASURE_LIMIT_S * len(models)
         command = [str(python), "-m", "benchmarks.rivals.worker", str(stem.with_suffix(".json"))]
         ended = _finish(command, stem.with_suffix(".log"), limit_s)
         if ended is None and answer.exists():

@@ -19,7 +19,7 @@ class Lleaves:
     libraries = ("lightgbm",)
     tolerance = 1e-12
     # It takes more memory than machines have on forests of a thousand large trees.
-    memory_limit_bytes = 14 << 30
+    memory_limit_bytes = 8 << 30
 
     def __init__(self, small_code: bool) -> None:
         self.small_code = small_code

@@ -2,7 +2,7 @@
 //
 // The row is quantised first: from then on a node is two bytes, slot and code, and its test is `rank > code`. The 56
 // tests of eight treelets are a byte permute, a subtraction and a comparison; one more permute turns the results of
-// seven tests into an exit. forest_stacked.hpp and forest_grown.hpp evaluate trees with them.
+// seven tests into an exit. forest_stacked.hpp evaluates trees with them.
 #pragma once
 
 #include <algorithm>
@@ -19,15 +19,14 @@ namespace [[gnu::visibility("hidden")]] treelets {
 
 // A treelet's tests, breadth first: node i goes right, to node 2i + 2, when its rank is above code[i], else to 2i + 1.
 // Its rank is that of entry slot[i] & 127, less one where bit 7 is set: so NaN, whose rank is 0, is below everything
-// or, wrapped around to 255, above everything. Places without a node never go right. slot[7] has no node; in a
-// grown forest it says which exits are leaves.
+// or, wrapped around to 255, above everything. Places without a node never go right; the last has none.
 struct Head {
     std::uint8_t slot[8];
     std::uint8_t code[8];
 };
 static_assert(sizeof(Head) == 16);
 
-// A treelet on a cache line of its own, with where each exit leads, or the float32 leaf there.
+// A treelet on a cache line of its own, with the float32 leaf at each exit.
 struct alignas(64) Line {
     Head head;
     std::int32_t exit[8];
@@ -77,25 +76,6 @@ public:
     Eight exits_at(const unsigned char* treelets, const std::uint32_t* offsets) const {
         const Tests tests = tests_of(treelets, offsets);
         return reinterpret_cast<Eight>(_mm256_cvtepu8_epi32(exits(tests)));
-    }
-
-    // Where eight linked treelets lead: the places of the links found, and a bit for each that leads to a treelet.
-    struct Followed {
-        __m256i links;
-        unsigned going;
-    };
-
-    // Of the lines that lie so many bytes from `lines`.
-    Followed follow(const unsigned char* lines, const std::uint32_t* offsets) const {
-        const Tests tests = tests_of(lines, offsets);
-        const __m512i exits = _mm512_cvtepu8_epi64(this->exits(tests));
-        // The eighth slot says which exits are leaves.
-        const __m512i leaf = _mm512_srlv_epi64(tests.slots, _mm512_add_epi64(exits, _mm512_set1_epi64(56)));
-        const __mmask8 going = _mm512_testn_epi64_mask(leaf, _mm512_set1_epi64(1));
-        const __m256i line = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(offsets));
-        const __m256i link = _mm256_slli_epi32(_mm512_cvtepi64_epi32(exits), 2);
-        const __m256i first = _mm256_set1_epi32(offsetof(Line, exit));
-        return {_mm256_add_epi32(_mm256_add_epi32(line, first), link), going};
     }
 
 private:

@@ -140,10 +140,7 @@ def _group(tables: bytearray, group: StackedGroup | GrownGroup, narrow: str | No
     rounded = 0 if narrow is None else append_table(tables, narrowed_tiles(group.tiles, narrow))
     tiles = f"{{{len(group.tiles)}, {wide}, {rounded}}}"
     if isinstance(group, GrownGroup):
-        links = np.frombuffer(group.links, np.uint8)
-        begins = [append_table(tables, part) for part in (group.tops, links)]
-        ends = [append_table(tables, part) + part.nbytes for part in (group.values, group.ids.astype("<i4"))]
-        offsets = ", ".join(map(str, begins + ends))
+        offsets = ", ".join(str(append_table(tables, part)) for part in (group.tops, group.units, group.ids))
         return f"    {{{group.tree_count}, {tiles}, {offsets}}}"
     tops = append_table(tables, group.tops)
     heads = [append_table(tables, level) for level in group.heads]

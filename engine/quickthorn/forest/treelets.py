@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quickthorn.forest.ensemble import Ensemble
-from quickthorn.forest.grown import GrownGroup, Growth, grown_group
+from quickthorn.forest.grown import GrownGroup, grown_group
+from quickthorn.forest.growth import Growth
 from quickthorn.forest.ranking import MOST_ENTRIES, RankedSplits, Thresholds, tree_ranges
 from quickthorn.forest.stacked import StackedGroup, stacked_group
 
