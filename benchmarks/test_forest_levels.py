@@ -73,7 +73,12 @@ def test_single_rows_at_every_level(
     for name, (trees, depth) in (MODELS if full else SMOKE_MODELS).items():
         model = train(trees, depth, rows=60_000 if full else 1_000)
         bundle = tmp_path / "forest.qt"
-        compile_bundle(features=feature_set(), model=model, policy=Policy(0.5, 0.9, "review"), output=bundle)
+        compile_bundle(
+            features=feature_set(),
+            model=model,
+            policy=Policy.with_thresholds(review=0.5, decline=0.9, invalid="review"),
+            output=bundle,
+        )
         levels = [level for level in LEVELS if _native.processor_supports(level)]
         engines = [qt.Engine.load(bundle, target=level) for level in levels]
         model.set_param({"nthread": 1})

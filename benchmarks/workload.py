@@ -115,5 +115,10 @@ def workload_bundle(directory: Path) -> tuple[Path, xgboost.Booster]:
     features = workload_features()
     model = workload_model(features)
     path = directory / "workload.qt"
-    compile_bundle(features=features, model=model, policy=Policy(0.5, 0.9, "review"), output=path)
+    compile_bundle(
+        features=features,
+        model=model,
+        policy=Policy.with_thresholds(review=0.5, decline=0.9, invalid="review"),
+        output=path,
+    )
     return path, model

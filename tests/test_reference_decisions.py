@@ -15,7 +15,7 @@ from quickthorn.errors import ModelError
 from quickthorn.forest.ensemble import Ensemble, Missing
 from quickthorn.forest.importing import load_model
 from quickthorn.reference import ReferenceEngine
-from quickthorn.reference.engine import calibrated
+from quickthorn.reference.calibration import linked
 from quickthorn.reference.forest import margin_of
 
 APPROVED = 1.0 / (1.0 + math.exp(0.5))
@@ -74,7 +74,7 @@ def stump(threshold: float = 100.0, **changes: Any) -> Ensemble:
 def deciding_engine() -> ReferenceEngine:
     declared = qt.FeatureSet(Payment)
     declared["total"] = qt.sum(Payment.amount, by=Payment.customer, over="1d", include_current=True)
-    return ReferenceEngine(declared, stump(), Policy(review=0.5, decline=0.9, fallback="review"))
+    return ReferenceEngine(declared, stump(), Policy.with_thresholds(review=0.5, decline=0.9, invalid="review"))
 
 
 def test_a_decision_reads_scores_and_then_updates() -> None:
@@ -166,16 +166,16 @@ def test_trees_are_added_one_by_one_in_the_precision_of_the_model() -> None:
 
 
 def test_scores_of_margins() -> None:
-    assert calibrated("sigmoid", 1.0, 0.0) == 0.5
-    assert calibrated("sigmoid", 2.0, 0.5) == 1.0 / (1.0 + math.exp(-1.0))
-    assert calibrated("sigmoid", 1.0, -1000.0) == 0.0
-    assert calibrated("exp", 1.0, 1.0) == math.e
-    assert calibrated("exp", 1.0, 1000.0) == math.inf
-    assert calibrated("identity", 1.0, -3.5) == -3.5
+    assert linked("sigmoid", 1.0, 0.0) == 0.5
+    assert linked("sigmoid", 2.0, 0.5) == 1.0 / (1.0 + math.exp(-1.0))
+    assert linked("sigmoid", 1.0, -1000.0) == 0.0
+    assert linked("exp", 1.0, 1.0) == math.e
+    assert linked("exp", 1.0, 1000.0) == math.inf
+    assert linked("identity", 1.0, -3.5) == -3.5
 
 
 def test_a_threshold_belongs_to_the_severer_side() -> None:
-    policy = Policy(review=0.25, decline=0.5, fallback="review")
+    policy = Policy.with_thresholds(review=0.25, decline=0.5, invalid="review")
     declared = qt.FeatureSet(Payment)
     declared["amount"] = Payment.amount
     engine = ReferenceEngine(declared, stump(base_margin=np.ones(1, np.float32)), policy)
@@ -188,7 +188,7 @@ def test_a_model_reads_features_by_name() -> None:
     declared["risk"] = Payment.risk
     declared["amount"] = Payment.amount
     by_name = stump(feature_names=("amount",))
-    engine = ReferenceEngine(declared, by_name, Policy(review=0.5, decline=0.9, fallback="review"))
+    engine = ReferenceEngine(declared, by_name, Policy.with_thresholds(review=0.5, decline=0.9, invalid="review"))
     assert engine.score(pay(1, 0, amount=1, risk=1000)).margin == -0.5
     assert engine.score(pay(1, 0, amount=1000, risk=1)).margin == 2.5
 
@@ -205,5 +205,5 @@ def test_a_walk_ends_where_the_source_library_s_does(library: str) -> None:
     model = load_model(kind(n_estimators=12, max_depth=4, n_jobs=1, **options).fit(rows, labels))
     margins = [margin_of(model.ensemble, row) for row in rows.tolist()]
     assert margins == model.source_margins(rows).tolist()
-    scores = [calibrated(model.ensemble.link.value, model.ensemble.link_scale, margin) for margin in margins]
+    scores = [linked(model.ensemble.link.value, model.ensemble.link_scale, margin) for margin in margins]
     assert scores == pytest.approx(model.source_scores(rows).tolist(), rel=1e-6)

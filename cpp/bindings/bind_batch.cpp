@@ -45,6 +45,8 @@ py::dict as_dict(BatchResult&& result, const EngineBody& body, std::uint32_t fea
     answer["scores"] = as_array(std::move(result.scores));
     answer["margins"] = as_array(std::move(result.margins));
     answer["outcomes"] = as_array(std::move(result.outcomes));
+    answer["rules"] = as_array(std::move(result.rules));
+    answer["propensities"] = as_array(std::move(result.propensities));
     answer["statuses"] = as_array(std::move(result.statuses));
     answer["vectors"] = as_array(std::move(result.vectors), {vectors, static_cast<py::ssize_t>(feature_count)});
     answer["errors"] = errors;

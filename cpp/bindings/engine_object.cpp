@@ -23,8 +23,9 @@ PyObject* without_forest() {
 // What every call that answers with a Decision does when its event cannot be read.
 PyObject* refuse(EngineBody& body, Reading reading, const std::string& message) {
     if (reading == Reading::raised) return nullptr;
+    if (!body.raises()) return body.invalid_decision(message);
     body.engine().count_invalid();
-    return body.raises() ? raise_error("EventError", message) : body.invalid_decision(message);
+    return raise_error("EventError", message);
 }
 
 PyObject* engine_decide(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
@@ -109,6 +110,10 @@ PyObject* engine_new(PyTypeObject* type, PyObject* arguments, PyObject* keywords
         error.restore();
     } catch (const LibraryError& error) {
         raise_error("BundleError", error.what());
+    } catch (const PolicyError& error) {
+        raise_error("BundleError", error.what());
+    } catch (const KnotTableError& error) {
+        raise_error("BundleError", error.what());
     } catch (const RegionError& error) {
         raise_error("StateError", error.what());
     } catch (const std::exception& error) {
@@ -125,6 +130,33 @@ void engine_dealloc(PyObject* self) {
     delete reinterpret_cast<EngineObject*>(self)->body;
     type->tp_free(self);
     Py_DECREF(type);
+}
+
+// The outcome that all events get from now on; None lets the policy decide again.
+PyObject* engine_set_kill_switch(PyObject* self, PyObject* outcome) {
+    EngineBody& body = body_of(self);
+    if (outcome == Py_None) {
+        body.engine().release_kill_switch();
+        return Py_NewRef(Py_None);
+    }
+    const char* wanted = PyUnicode_Check(outcome) ? PyUnicode_AsUTF8(outcome) : nullptr;
+    PyErr_Clear();
+    for (std::size_t i = 0; wanted != nullptr && i < body.outcomes().size(); ++i) {
+        if (body.outcomes()[i] != wanted) continue;
+        body.engine().set_kill_switch(static_cast<Outcome>(i));
+        return Py_NewRef(Py_None);
+    }
+    std::string known;
+    for (const std::string& name : body.outcomes()) known += (known.empty() ? "'" : ", '") + name + "'";
+    const Ref shown(PyObject_Repr(outcome));
+    const char* found = shown ? PyUnicode_AsUTF8(shown.get()) : "something else";
+    return raise_error("PolicyError", "kill switch: expected one of " + known + ", or None, found " + found);
+}
+
+PyObject* engine_kill_switch(PyObject* self, PyObject*) {
+    EngineBody& body = body_of(self);
+    const Outcome outcome = body.engine().kill_switch();
+    return outcome == no_outcome ? Py_NewRef(Py_None) : PyUnicode_FromString(body.outcomes()[outcome].c_str());
 }
 
 template <class Function>
@@ -148,6 +180,8 @@ PyMethodDef methods[] = {
      "None."},
     {"_margins", forest_margins, METH_O,
      "_margins($self, vectors, /)\n--\n\nMargins of a float64 array of feature vectors, one row each."},
+    {"_set_kill_switch", engine_set_kill_switch, METH_O, "_set_kill_switch($self, outcome, /)\n--\n\nOne for all."},
+    {"_kill_switch", engine_kill_switch, METH_NOARGS, "_kill_switch($self, /)\n--\n\nThe outcome of all, or None."},
     {"_counters", engine_counters, METH_NOARGS, "_counters($self, /)\n--\n\nHow often what happened since load."},
     {"_state_bytes", engine_state_bytes, METH_NOARGS, "_state_bytes($self, /)\n--\n\nHow large the state is."},
     {"_save_state", save_state, METH_O,
@@ -176,13 +210,14 @@ PyType_Spec spec = {"quickthorn._native.Engine", sizeof(EngineObject), 0, Py_TPF
 
 EngineBody::EngineBody(EngineParts parts, PyTypeObject* decision_type)
     : parts_(std::move(parts)),
-      engine_(parts_.library->entry(), *parts_.schema, parts_.calibration, parts_.policy, parts_.limits),
+      engine_(parts_.library->entry(), *parts_.schema, parts_.link, parts_.knots, parts_.policy, parts_.limits),
       events_(*parts_.schema),
       decision_type_(decision_type),
       bundle_text_(PyUnicode_FromString(parts_.bundle_id.c_str())) {
-    for (std::size_t i = 0; i < outcome_names.size(); ++i) {
-        outcome_texts_[i] = Ref(PyUnicode_InternFromString(outcome_names[i]));
+    for (const std::string& name : parts_.outcomes) {
+        outcome_texts_.emplace_back(PyUnicode_InternFromString(name.c_str()));
     }
+    for (const std::string& name : parts_.rules) rule_texts_.emplace_back(PyUnicode_InternFromString(name.c_str()));
     for (std::size_t i = 0; i < status_names.size(); ++i) {
         status_texts_[i] = Ref(PyUnicode_InternFromString(status_names[i]));
     }
@@ -197,18 +232,27 @@ std::unique_ptr<EventRow> EngineBody::lend() {
     return row;
 }
 
+DecisionParts EngineBody::parts_of(const Verdict& verdict) const {
+    DecisionParts parts{};
+    parts.outcome = outcome_texts_[verdict.outcome].get();
+    parts.status = status_texts_[static_cast<std::size_t>(verdict.status)].get();
+    parts.bundle_id = bundle_text_.get();
+    if (verdict.rule >= 0) parts.rule = rule_texts_[static_cast<std::size_t>(verdict.rule)].get();
+    parts.is_probability = parts_.scores_are_probabilities;
+    return parts;
+}
+
 PyObject* EngineBody::decision(const Verdict& verdict) {
-    return make_decision(decision_type_, {outcome_texts_[static_cast<std::size_t>(verdict.outcome)].get(),
-                                          status_texts_[static_cast<std::size_t>(verdict.status)].get(),
-                                          bundle_text_.get(), nullptr, verdict.score, verdict.margin});
+    return make_decision(decision_type_, verdict, parts_of(verdict));
 }
 
 PyObject* EngineBody::invalid_decision(const std::string& message) {
     const Ref text(PyUnicode_FromStringAndSize(message.data(), static_cast<Py_ssize_t>(message.size())));
     if (!text) return nullptr;
-    return make_decision(decision_type_, {outcome_texts_[static_cast<std::size_t>(parts_.policy.invalid)].get(),
-                                          status_texts_[static_cast<std::size_t>(Status::invalid)].get(),
-                                          bundle_text_.get(), text.get(), Py_NAN, Py_NAN});
+    const Verdict verdict = engine_.decide_invalid();
+    DecisionParts parts = parts_of(verdict);
+    parts.error = text.get();
+    return make_decision(decision_type_, verdict, parts);
 }
 
 PyTypeObject* make_engine_type(PyTypeObject* decision_type) {

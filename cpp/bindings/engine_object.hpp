@@ -5,6 +5,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,18 +17,21 @@
 
 namespace quickthorn::python {
 
-inline constexpr std::array<const char*, 3> outcome_names = {"approve", "review", "decline"};
-inline constexpr std::array<const char*, 5> status_names = {"ok", "capped", "late", "duplicate", "invalid"};
+inline constexpr std::array<const char*, status_count> status_names = {"ok", "capped", "late", "duplicate", "invalid"};
 
 // What an engine is made of; see engine_setup.cpp for where it comes from.
 struct EngineParts {
     std::unique_ptr<Library> library;
     std::unique_ptr<EventSchema> schema;
-    Calibration calibration;
+    Calibration link;
+    std::optional<KnotTable> knots;
     Policy policy;
+    std::vector<std::string> outcomes;  // mildest first
+    std::vector<std::string> rules;     // by Verdict::rule
     EngineLimits limits;
     std::string bundle_id;
     bool raise_errors = false;
+    bool scores_are_probabilities = false;
 };
 
 // Everything behind one Python engine. Rows are lent to calls: one is enough until an event's own Python code lets
@@ -54,6 +58,7 @@ public:
     PythonEvents& events() { return events_; }
     bool raises() const { return parts_.raise_errors; }
     const std::string& bundle_id() const { return parts_.bundle_id; }
+    const std::vector<std::string>& outcomes() const { return parts_.outcomes; }
 
     PyObject* decision(const Verdict& verdict);
     PyObject* invalid_decision(const std::string& message);
@@ -61,12 +66,14 @@ public:
 
 private:
     std::unique_ptr<EventRow> lend();
+    DecisionParts parts_of(const Verdict& verdict) const;
 
     EngineParts parts_;
     Engine engine_;
     PythonEvents events_;
     PyTypeObject* decision_type_;
-    std::array<Ref, outcome_names.size()> outcome_texts_;
+    std::vector<Ref> outcome_texts_;
+    std::vector<Ref> rule_texts_;
     std::array<Ref, status_names.size()> status_texts_;
     Ref bundle_text_;
     std::vector<std::unique_ptr<EventRow>> free_rows_;

@@ -47,6 +47,76 @@ EngineLimits limits_from(const py::dict& given) {
     return limits;
 }
 
+// The bytes of as many float64 margins and then probabilities, or None.
+std::optional<KnotTable> knots_from(const py::handle& given) {
+    if (given.is_none()) return std::nullopt;
+    const auto bytes = given.cast<py::buffer>().request();
+    const auto count = static_cast<std::size_t>(bytes.size * bytes.itemsize) / (2 * sizeof(double));
+    std::vector<double> values(2 * count);
+    std::memcpy(values.data(), bytes.ptr, values.size() * sizeof(double));
+    const std::span<const double> all(values);
+    return KnotTable(all.first(count), all.subspan(count));
+}
+
+Outcome outcome_from(const py::handle& given, std::uint32_t count) {
+    const auto place = given.cast<std::uint32_t>();
+    if (place >= count) throw PolicyError("policy: expected one of " + std::to_string(count) + " outcomes");
+    return static_cast<Outcome>(place);
+}
+
+std::vector<Outcome> outcomes_from(const py::handle& given, std::uint32_t count) {
+    std::vector<Outcome> outcomes;
+    for (const py::handle place : given) outcomes.push_back(outcome_from(place, count));
+    return outcomes;
+}
+
+constexpr std::array<const char*, 3> scale_names = {"score", "aligned_score", "expected_loss"};
+
+Thresholds thresholds_from(const py::dict& given, std::uint32_t outcome_count) {
+    Thresholds thresholds;
+    thresholds.on = numbered<Scale>(given["on"].cast<std::string>(), scale_names, "an unknown scale");
+    for (const py::handle step : given["steps"]) {
+        if (thresholds.count == thresholds.steps.size()) throw PolicyError("policy: too many thresholds");
+        const auto pair = step.cast<py::tuple>();
+        thresholds.steps[thresholds.count++] = {pair[0].cast<double>(), outcome_from(pair[1], outcome_count)};
+    }
+    return thresholds;
+}
+
+Policy policy_from(const py::dict& given) {
+    Policy policy;
+    policy.outcome_count = given["outcome_count"].cast<std::uint32_t>();
+    if (policy.outcome_count == 0 || policy.outcome_count > most_outcomes) {
+        throw PolicyError("policy: expected 1 to 8 outcomes");
+    }
+    policy.thresholds = thresholds_from(given["thresholds"].cast<py::dict>(), policy.outcome_count);
+    for (const py::handle segment : given["segments"]) {
+        policy.segments.push_back(thresholds_from(segment.cast<py::dict>(), policy.outcome_count));
+    }
+    policy.rules = outcomes_from(given["rules"], policy.outcome_count);
+    policy.caps = outcomes_from(given["caps"], policy.outcome_count);
+    std::size_t status = 0;
+    for (const py::handle outcome : given["fallback"]) {
+        if (status == policy.fallback.size()) throw PolicyError("policy: too many fallbacks");
+        policy.fallback[status++] = outcome.is_none() ? no_outcome : outcome_from(outcome, policy.outcome_count);
+    }
+    policy.unscored = outcome_from(given["unscored"], policy.outcome_count);
+    policy.exploration.share = given["exploration_share"].cast<double>();
+    policy.exploration.outcome = outcome_from(given["exploration_outcome"], policy.outcome_count);
+    policy.exploration.instead_of = given["exploration_instead_of"].cast<std::uint32_t>();
+    policy.exploration.seed = given["exploration_seed"].cast<std::uint64_t>();
+    return policy;
+}
+
+// Every number that a verdict can have must have its name.
+void check_names(const EngineParts& parts) {
+    const std::size_t rules = static_cast<std::size_t>(Fixed::count) + parts.policy.rules.size() +
+                              parts.policy.caps.size() + parts.policy.segments.size();
+    if (parts.outcomes.size() != parts.policy.outcome_count || parts.rules.size() != rules) {
+        throw PolicyError("policy: expected a name for every outcome and every rule");
+    }
+}
+
 }  // namespace
 
 EngineParts parts_from(PyObject* keywords) {
@@ -66,12 +136,14 @@ EngineParts parts_from(PyObject* keywords) {
     parts.schema =
         std::make_unique<EventSchema>(std::move(fields), hash_key_from(given["hash_key"].cast<std::string>()));
 
-    parts.calibration.link = numbered<Link>(given["link"].cast<std::string>(), link_names, "an unknown link");
-    parts.calibration.scale = given["link_scale"].cast<double>();
-    parts.policy.review = given["review"].cast<double>();
-    parts.policy.decline = given["decline"].cast<double>();
-    parts.policy.invalid =
-        numbered<Outcome>(given["fallback"].cast<std::string>(), outcome_names, "an unknown outcome");
+    parts.link.link = numbered<Link>(given["link"].cast<std::string>(), link_names, "an unknown link");
+    parts.link.scale = given["link_scale"].cast<double>();
+    parts.knots = knots_from(given["knots"]);
+    parts.scores_are_probabilities = given["scores_are_probabilities"].cast<bool>();
+    parts.policy = policy_from(given["policy"].cast<py::dict>());
+    parts.outcomes = given["outcomes"].cast<std::vector<std::string>>();
+    parts.rules = given["rules"].cast<std::vector<std::string>>();
+    check_names(parts);
     parts.limits = limits_from(given["limits"].cast<py::dict>());
     parts.bundle_id = given["bundle_id"].cast<std::string>();
     parts.raise_errors = given["raise_errors"].cast<bool>();

@@ -12,16 +12,18 @@ bool scores(Pass pass) { return pass == Pass::decide || pass == Pass::score; }
 void append(BatchResult& result, const Verdict& verdict) {
     result.scores.push_back(verdict.score);
     result.margins.push_back(verdict.margin);
-    result.outcomes.push_back(static_cast<std::uint8_t>(verdict.outcome));
+    result.outcomes.push_back(verdict.outcome);
+    result.rules.push_back(verdict.rule);
+    result.propensities.push_back(verdict.propensity);
     result.statuses.push_back(static_cast<std::uint8_t>(verdict.status));
 }
 
 void append_invalid(Engine& engine, Pass pass, BatchResult& result) {
-    engine.count_invalid();
     if (scores(pass)) {
-        append(result, {missing, missing, engine.policy().invalid, Status::invalid});
+        append(result, engine.decide_invalid());
         return;
     }
+    engine.count_invalid();
     result.statuses.push_back(static_cast<std::uint8_t>(Status::invalid));
     if (pass == Pass::replay) {
         result.vectors.insert(result.vectors.end(), engine.feature_count(), missing);

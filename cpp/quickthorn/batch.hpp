@@ -30,6 +30,8 @@ struct BatchResult {
     std::vector<double> scores;          // NaN where invalid
     std::vector<double> margins;         // NaN where invalid
     std::vector<std::uint8_t> outcomes;  // Outcome
+    std::vector<std::int32_t> rules;     // what decided, −1 for the thresholds
+    std::vector<double> propensities;    // 1 where nothing was left to chance
     std::vector<std::uint8_t> statuses;  // Status
     std::vector<double> vectors;         // feature_count per event, NaN where invalid
     std::vector<BatchFault> faults;      // one per invalid event

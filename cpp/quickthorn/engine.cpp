@@ -36,17 +36,19 @@ private:
     const Engine& engine_;
 };
 
-Engine::Engine(const quickthorn_library& library, const EventSchema& schema, const Calibration& calibration,
-               const Policy& policy, const EngineLimits& limits)
+Engine::Engine(const quickthorn_library& library, const EventSchema& schema, const Calibration& link,
+               const std::optional<KnotTable>& knots, const Policy& policy, const EngineLimits& limits)
     : library_(library),
       schema_(schema),
+      knots_(knots),
       policy_(policy),
       limits_(limits),
       state_(new_state()),
       keys_(library.group_count),
       values_(library.value_count, missing),
       vector_(library.feature_count, missing) {
-    if (library.forest != nullptr) forest_.emplace(*library.forest, calibration);
+    if (library.forest != nullptr) forest_.emplace(*library.forest, link);
+    policy_.check(library.policy);
     if (library.slot_count != schema.size()) {
         throw LibraryError("library: expected " + std::to_string(schema.size()) + " event fields, found " +
                            std::to_string(library.slot_count));
@@ -57,15 +59,18 @@ Verdict Engine::decide(const EventRow& event) {
     const Turn turn(*this);
     ++state_->totals.counters.decided;
     const Meeting meeting = read_features(event);
-    Verdict verdict = decide_on(meeting);
-    verdict.status = update(event, meeting);
+    Verdict verdict = decide_on(event);
+    settle(update(event, meeting), verdict);
     return verdict;
 }
 
 Verdict Engine::score(const EventRow& event) {
     const Turn turn(*this);
     ++state_->totals.counters.scored;
-    return decide_on(read_features(event));
+    const Meeting meeting = read_features(event);
+    Verdict verdict = decide_on(event);
+    settle(meeting.status, verdict);
+    return verdict;
 }
 
 Status Engine::observe(const EventRow& event) {
@@ -92,6 +97,13 @@ Status Engine::replay(const EventRow& event, std::span<double> vector) {
 void Engine::count_invalid() {
     const Turn turn(*this);
     ++state_->totals.counters.invalid;
+}
+
+Verdict Engine::decide_invalid() {
+    count_invalid();
+    Verdict verdict = policy_.invalid();
+    settle(Status::invalid, verdict);
+    return verdict;
 }
 
 Counters Engine::counters() const {
@@ -202,13 +214,22 @@ Engine::Meeting Engine::read_features(const EventRow& event) {
     return meeting;
 }
 
-Verdict Engine::decide_on(const Meeting& meeting) {
+Verdict Engine::decide_on(const EventRow& event) {
     Verdict verdict;
     verdict.margin = forest_->margin(vector_.data());
-    verdict.score = forest_->score_of(verdict.margin);
-    verdict.outcome = policy_.outcome(verdict.score);
-    verdict.status = meeting.status;
+    verdict.score = knots_ ? (*knots_)(verdict.margin) : forest_->score_of(verdict.margin);
+    policy_.judge(library_.policy, event.slots(), vector_.data(), event.id(), verdict);
     return verdict;
+}
+
+// The kill switch goes before everything that the policy says.
+void Engine::settle(Status status, Verdict& verdict) const {
+    policy_.settle(status, verdict);
+    if (const Outcome outcome = kill_switch(); outcome != no_outcome) [[unlikely]] {
+        verdict.outcome = outcome;
+        verdict.rule = static_cast<std::int32_t>(Fixed::kill_switch);
+        verdict.propensity = 1.0;
+    }
 }
 
 Status Engine::update(const EventRow& event, const Meeting& meeting) {

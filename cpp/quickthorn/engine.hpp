@@ -14,23 +14,18 @@
 #include "quickthorn/engine_state.hpp"
 #include "quickthorn/event_fields.hpp"
 #include "quickthorn/forest.hpp"
+#include "quickthorn/knot_table.hpp"
 #include "quickthorn/library.hpp"
 
 namespace quickthorn {
-
-struct Verdict {
-    double score = 0;
-    double margin = 0;
-    Outcome outcome = Outcome::approve;
-    Status status = Status::ok;
-};
 
 // One bundle at work. Allocates at construction and never again. Any thread may call; calls run one at a time, and a
 // batch lets waiting decisions through between its chunks.
 class Engine {
 public:
-    Engine(const quickthorn_library& library, const EventSchema& schema, const Calibration& calibration,
-           const Policy& policy, const EngineLimits& limits);
+    // Without knots, scores are what the forest's link makes of its margins.
+    Engine(const quickthorn_library& library, const EventSchema& schema, const Calibration& link,
+           const std::optional<KnotTable>& knots, const Policy& policy, const EngineLimits& limits);
 
     const EventSchema& schema() const { return schema_; }
     const Policy& policy() const { return policy_; }
@@ -53,6 +48,7 @@ public:
     Status replay(const EventRow& event, std::span<double> vector);
 
     // An event that no row could be made of.
+    Verdict decide_invalid();
     void count_invalid();
 
     // Writes the state as it stands between two calls to `file`, as state_snapshot.hpp says; calls wait only until a
@@ -63,6 +59,11 @@ public:
     std::size_t state_bytes() const { return state_->region.carved(); }
     // Goes on with that state; what was kept until now comes back in its place.
     void exchange_state(std::unique_ptr<EngineState>& state);
+
+    // While a kill switch is on, every decision has its outcome.
+    void set_kill_switch(Outcome outcome) { kill_switch_.store(outcome, std::memory_order_relaxed); }
+    void release_kill_switch() { kill_switch_.store(no_outcome, std::memory_order_relaxed); }
+    Outcome kill_switch() const { return kill_switch_.load(std::memory_order_relaxed); }
 
     // Where a batch lets decisions through that wait for the engine.
     void give_way() const;
@@ -89,7 +90,8 @@ private:
     void prefetch(const EventRow& event);
     Meeting meet(const EventRow& event);
     Meeting read_features(const EventRow& event);
-    Verdict decide_on(const Meeting& meeting);
+    Verdict decide_on(const EventRow& event);
+    void settle(Status status, Verdict& verdict) const;
     Status update(const EventRow& event, const Meeting& meeting);
     void count(Stored stored);
     void count(Linked linked);
@@ -97,8 +99,10 @@ private:
     const quickthorn_library& library_;
     const EventSchema& schema_;
     std::optional<Forest> forest_;
+    std::optional<KnotTable> knots_;
     Policy policy_;
     EngineLimits limits_;
+    std::atomic<Outcome> kill_switch_{no_outcome};
     std::unique_ptr<EngineState> state_;  // all that is remembered from one event to the next
     std::vector<Key> keys_;               // of the event at hand, per group
     std::vector<double> values_;          // what the groups keep, read

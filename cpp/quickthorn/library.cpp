@@ -60,6 +60,7 @@ void check(const quickthorn_library& entry) {
         fail("its feature functions are missing");
     }
     if (entry.forest != nullptr) check_forest(*entry.forest, entry.feature_count);
+    if (entry.policy != nullptr && entry.policy->match == nullptr) fail("its policy's conditions are missing");
     for (std::uint32_t index = 0; index < entry.hashed_count; ++index) {
         if (entry.hashed_slots == nullptr || entry.hashed_slots[index] >= entry.slot_count) {
             fail("it wants the hash of a field that is not there");

@@ -141,6 +141,34 @@ typedef struct quickthorn_forest {
     quickthorn_contributions_function contributions; /* null where the forest was compiled without */
 } quickthorn_forest;
 
+/* What a policy's conditions can ask about beside the event and its features; NaN where there is none. */
+typedef struct quickthorn_scored {
+    double score;
+    double aligned_score;
+    double margin;
+} quickthorn_scored;
+
+/* Which of a policy's conditions hold; a place that is the number of its kind says that none does. */
+typedef struct quickthorn_matches {
+    double expected_loss; /* NaN where the policy has none, or its amount is missing */
+    uint32_t rule;        /* the first allow or block rule, in their order of precedence */
+    uint32_t cap;         /* the first exceeded cap, the severest first */
+    uint32_t segment;     /* the first segment */
+    uint32_t explorable;  /* 1 where the event may be given an outcome by chance, else 0 */
+} quickthorn_matches;
+
+typedef void (*quickthorn_match_function)(const quickthorn_slot* slots, const double* features,
+                                          const quickthorn_scored* scored, quickthorn_matches* matches);
+
+/* A policy's conditions. */
+typedef struct quickthorn_policy {
+    uint32_t rule_count;
+    uint32_t cap_count;
+    uint32_t segment_count;
+    uint32_t uses_aligned_score; /* 1 where `match` or a threshold asks for it, else 0 */
+    quickthorn_match_function match;
+} quickthorn_policy;
+
 typedef struct quickthorn_library {
     uint32_t abi_version; /* QUICKTHORN_ABI_VERSION; read before anything else */
     uint32_t struct_bytes;
@@ -155,6 +183,7 @@ typedef struct quickthorn_library {
     const quickthorn_component* components;
     quickthorn_derive_function derive; /* null in the library of a forest alone */
     const quickthorn_forest* forest;   /* null in the library of features alone */
+    const quickthorn_policy* policy;   /* null where the policy has no condition */
 } quickthorn_library;
 
 #ifdef __cplusplus
@@ -165,7 +194,8 @@ static_assert(sizeof(quickthorn_group) == 96, "quickthorn_group is part of the b
 static_assert(sizeof(quickthorn_forest) == 72, "quickthorn_forest is part of the bundle ABI");
 static_assert(sizeof(quickthorn_member) == 48, "quickthorn_member is part of the bundle ABI");
 static_assert(sizeof(quickthorn_component) == 32, "quickthorn_component is part of the bundle ABI");
-static_assert(sizeof(quickthorn_library) == 72, "quickthorn_library is part of the bundle ABI");
+static_assert(sizeof(quickthorn_policy) == 24, "quickthorn_policy is part of the bundle ABI");
+static_assert(sizeof(quickthorn_library) == 80, "quickthorn_library is part of the bundle ABI");
 #endif
 
 #endif

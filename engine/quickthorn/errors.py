@@ -31,6 +31,10 @@ class ModelError(QuickthornError):
     """A trained model cannot be read, or holds something that cannot be honoured exactly."""
 
 
+class CalibrationError(QuickthornError, ValueError):
+    """A calibration cannot be fitted on this data, or is no rising curve of probabilities."""
+
+
 class PolicyError(QuickthornError):
     """A policy file is malformed or contradicts itself."""
 

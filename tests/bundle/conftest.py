@@ -57,7 +57,14 @@ _DOCUMENT: Document = {
         "link": "sigmoid",
         "link_scale": 1.0,
     },
-    "policy": {"review": 0.25, "decline": 0.75, "fallback": "review"},
+    "calibration": None,
+    "policy": {
+        "thresholds": {"least": {"decline": 0.75, "review": 0.25}, "on": "score"},
+        "fallback": {"invalid": "review", "late": None, "capped": None, "duplicate": None, "unscored": None},
+        "outcomes": ["approve", "step_up", "review", "decline"],
+        "exploration": None,
+        "kill_switch": None,
+    },
     "golden": {"rows": 2, "features": 2, "trees": 3, "outputs": 1, "explained_rows": 0},
     "tools": {
         "numpy": "2.4.6",

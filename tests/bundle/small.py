@@ -9,11 +9,11 @@ from quickthorn.bundle import (
     GoldenShapes,
     GroupSummary,
     Manifest,
-    PolicySummary,
     SchemaField,
     ToolVersions,
 )
 from quickthorn.calibration.link import Link
+from quickthorn.decision import Policy
 
 
 def small_manifest() -> Manifest:
@@ -45,7 +45,7 @@ def small_manifest() -> Manifest:
         remembered_ids=1024,
         row_limit=4096,
         forest=ForestSummary(source="xgboost", source_version="3.2.0", trees=3, leaves=17, link=Link.SIGMOID),
-        policy=PolicySummary(review=0.25, decline=0.75, fallback="review"),
+        policy=Policy.with_thresholds(review=0.25, decline=0.75, invalid="review"),
         golden=GoldenShapes(rows=2, features=2, trees=3),
         tools=ToolVersions(
             numpy="2.4.6",

@@ -65,8 +65,8 @@ def test_a_manifest_length_that_lies_is_refused(
         (("features",), ["amount", 7], r"Expected `str`, got `int` - at `\$.features\[1\]`"),
         (("forest", "trees"), 3.5, r"Expected `int`, got `float` - at `\$.forest.trees`"),
         (("forest", "link"), "logit", r"Invalid enum value 'logit' - at `\$.forest.link`"),
-        (("policy", "review"), None, r"Expected `float`, got `null` - at `\$.policy.review`"),
-        (("policy", "review"), 0.8, r"review at most decline.* - at `\$.policy`"),
+        (("policy", "thresholds", "on"), 1, r"Expected `str`, got `int` - at `\$.policy.thresholds.on`"),
+        (("policy", "thresholds", "least", "review"), 0.8, r"review: expected at most .* - at `\$.policy`"),
         (("row_limit",), 0, r"Expected `int` >= 1 - at `\$.row_limit`"),
         (("lateness_us",), 2**70, r"at `\$.lateness_us`"),
         (("golden", "rows"), True, r"Expected `int`, got `bool` - at `\$.golden.rows`"),
@@ -101,7 +101,7 @@ def test_a_manifest_with_a_field_missing_is_refused(document: Document, area: by
         b"{}",
         b'{"a":' + b"[" * 200_000,
         b"NaN",
-        b'{"format_version":2}',
+        b'{"format_version":3}',
     ],
 )
 def test_a_manifest_that_is_no_manifest_is_refused(area: bytes, handmade: Handmade, text: bytes) -> None:

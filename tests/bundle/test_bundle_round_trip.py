@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from quickthorn.bundle import Manifest, read_bundle, write_bundle
+from quickthorn.bundle import CalibrationSummary, Manifest, read_bundle, write_bundle
+from quickthorn.decision import Policy
+from quickthorn.errors import BundleError
 
 Members = dict[str, bytes]
 
@@ -78,9 +81,8 @@ def test_writing_a_read_bundle_again_gives_the_same_bytes(tmp_path: Path, manife
 def test_a_whole_number_for_a_float_field_is_spelled_as_the_float(
     tmp_path: Path, manifest: Manifest, members: Members
 ) -> None:
-    assert manifest.policy is not None
     whole, real = (
-        msgspec.structs.replace(manifest, policy=msgspec.structs.replace(manifest.policy, decline=decline))
+        msgspec.structs.replace(manifest, policy=Policy.with_thresholds(review=0, decline=decline, invalid="review"))
         for decline in (1, 1.0)
     )
     assert write_bundle(tmp_path / "a.qt", whole, members) == write_bundle(tmp_path / "b.qt", real, members)
@@ -120,6 +122,17 @@ def test_a_bundle_may_give_scores_without_outcomes(tmp_path: Path, manifest: Man
     del members["policy.toml"]
     write_bundle(tmp_path / "scores.qt", msgspec.structs.replace(manifest, policy=None), members)
     assert read_bundle(tmp_path / "scores.qt").manifest.policy is None
+
+
+def test_a_bundle_may_have_a_calibration(tmp_path: Path, manifest: Manifest, members: Members) -> None:
+    summary = CalibrationSummary(method="isotonic", knots=2, sampling_rate=0.5, error_bound=0.0)
+    calibrated = msgspec.structs.replace(manifest, calibration=summary)
+    knots = struct.pack("<4d", -2.0, 3.0, 0.01, 0.95)
+    write_bundle(tmp_path / "a.qt", calibrated, {**members, "calibration/knots.f64": knots})
+    bundle = read_bundle(tmp_path / "a.qt")
+    assert (bundle.manifest.calibration, bundle.members["calibration/knots.f64"]) == (summary, knots)
+    with pytest.raises(BundleError, match=r"calibration/knots.f64: expected 32 bytes"):
+        write_bundle(tmp_path / "b.qt", calibrated, {**members, "calibration/knots.f64": knots[:24]})
 
 
 def test_reading_bundles_imports_nothing_heavy() -> None:

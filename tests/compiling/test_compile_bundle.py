@@ -27,7 +27,7 @@ class Payment(qt.Event):
     amount: qt.Money
 
 
-POLICY = Policy(0.3, 0.8, "review")
+POLICY = Policy.with_thresholds(review=0.3, decline=0.8, invalid="review")
 
 
 def small_features() -> qt.FeatureSet:
@@ -98,7 +98,12 @@ def test_inputs_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     refused(tmp_path, ModelError, "'merchant'", model=trained(["amount", "merchant"]))
     refused(tmp_path, ModelError, "reads 3 features by position, but the feature set has 2", model=trained(None, 3))
     refused(tmp_path, ModelError, "expected a path, or a Booster", model=object())
-    refused(tmp_path, PolicyError, "expected 0 to 1", policy=Policy(0.3, 80.0, "review"))
+    refused(
+        tmp_path,
+        PolicyError,
+        "expected 0 to 1",
+        policy=Policy.with_thresholds(review=0.3, decline=80.0, invalid="review"),
+    )
     refused(tmp_path, ToolchainError, "expected one of x86-64-v2.*found 'sparc'", target="sparc")
 
 

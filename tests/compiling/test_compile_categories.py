@@ -20,7 +20,7 @@ from quickthorn.forest.categories import to_own_codes
 pandas = pytest.importorskip("pandas")
 
 COLOURS = ("red", "green", "blue", "grey")
-POLICY = Policy(0.3, 0.8, "review")
+POLICY = Policy.with_thresholds(review=0.3, decline=0.8, invalid="review")
 
 
 class Sale(qt.Event):

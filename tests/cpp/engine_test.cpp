@@ -36,23 +36,35 @@ EngineLimits small_limits() {
 }
 
 const Calibration sigmoid{Link::sigmoid, 1.0};
-const Policy policy{0.9, 0.99, Outcome::review};
+constexpr Outcome approve = 0, review = 1, decline = 2;
+
+Policy two_thresholds() {
+    Policy policy;
+    policy.outcome_count = 3;
+    policy.thresholds.count = 2;
+    policy.thresholds.steps[0] = {0.99, decline};
+    policy.thresholds.steps[1] = {0.9, review};
+    policy.fallback.back() = review;
+    return policy;
+}
+
+const Policy policy = two_thresholds();
 
 void decides_as_the_sentence_reads() {
     const EventSchema schema = plain::schema();
-    Engine engine(plain::library, schema, sigmoid, policy, small_limits());
+    Engine engine(plain::library, schema, sigmoid, std::nullopt, policy, small_limits());
     EventRow event(schema);
     plain::fill(event, 1, 1000, 7, 500);
     const Verdict first = engine.decide(event);
     CHECK(first.margin == 1.5);  // one event, 500 minor units, the current one included
     CHECK(first.score == 1.0 / (1.0 + std::exp(-1.5)));
-    CHECK(first.outcome == Outcome::approve && first.status == Status::ok);
+    CHECK(first.outcome == approve && first.status == Status::ok);
 
     plain::fill(event, 2, 2000, 7, 800);
     CHECK(engine.score(event).margin == 3.3);
     CHECK(engine.score(event).margin == 3.3);  // reading changes nothing
     const Verdict second = engine.decide(event);
-    CHECK(second.margin == 3.3 && second.outcome == Outcome::review);
+    CHECK(second.margin == 3.3 && second.outcome == review);
 
     const Verdict retried = engine.decide(event);  // already in its windows, and not counted again
     CHECK(retried.status == Status::duplicate && retried.margin == 3.3);
@@ -63,9 +75,34 @@ void decides_as_the_sentence_reads() {
     CHECK(engine.counters().late_left_out == 1);
 }
 
+void a_kill_switch_goes_before_everything() {
+    const EventSchema schema = plain::schema();
+    Engine engine(plain::library, schema, sigmoid, std::nullopt, policy, small_limits());
+    EventRow event(schema);
+    plain::fill(event, 1, 1000, 7, 500);
+    engine.set_kill_switch(decline);
+    const Verdict killed = engine.decide(event);
+    CHECK(killed.outcome == decline && killed.rule == static_cast<std::int32_t>(Fixed::kill_switch));
+    CHECK(killed.margin == 1.5);
+    CHECK(engine.decide_invalid().outcome == decline);
+    engine.release_kill_switch();
+    CHECK(engine.score(event).outcome == approve);
+    CHECK(engine.decide_invalid().outcome == review && engine.counters().invalid == 2);
+}
+
+void knots_stand_in_for_the_link() {
+    const EventSchema schema = plain::schema();
+    const std::vector<double> x = {0.0, 1.5, 3.0}, y = {0.0, 0.95, 1.0};
+    Engine engine(plain::library, schema, sigmoid, KnotTable(x, y), policy, small_limits());
+    EventRow event(schema);
+    plain::fill(event, 1, 1000, 7, 500);
+    const Verdict verdict = engine.decide(event);
+    CHECK(verdict.score == 0.95 && verdict.outcome == review);
+}
+
 void an_event_without_its_entity_has_missing_values() {
     const EventSchema schema = plain::schema();
-    Engine engine(plain::library, schema, sigmoid, policy, small_limits());
+    Engine engine(plain::library, schema, sigmoid, std::nullopt, policy, small_limits());
     EventRow event(schema);
     plain::fill(event, 1, 1000, 7, 500);
     CHECK(event.set_missing(2) == Fault::none);
@@ -78,7 +115,7 @@ void an_event_without_its_entity_has_missing_values() {
 
 void allocates_nothing_after_construction() {
     const EventSchema schema = plain::schema();
-    Engine engine(plain::library, schema, sigmoid, policy, small_limits());
+    Engine engine(plain::library, schema, sigmoid, std::nullopt, policy, small_limits());
     EventRow event(schema);
     const std::uint64_t before = allocations.load();
     for (std::int64_t i = 0; i < 20'000; ++i) {
@@ -94,7 +131,7 @@ void allocates_nothing_after_construction() {
 
 void threads_take_turns() {
     const EventSchema schema = plain::schema();
-    Engine engine(plain::library, schema, sigmoid, policy, small_limits());
+    Engine engine(plain::library, schema, sigmoid, std::nullopt, policy, small_limits());
     constexpr int threads = 4;
     constexpr std::int64_t events = 2000;
     std::vector<std::thread> running;
@@ -122,6 +159,8 @@ void threads_take_turns() {
 
 int main() {
     decides_as_the_sentence_reads();
+    a_kill_switch_goes_before_everything();
+    knots_stand_in_for_the_link();
     an_event_without_its_entity_has_missing_values();
     allocates_nothing_after_construction();
     threads_take_turns();

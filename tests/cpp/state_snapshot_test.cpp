@@ -157,9 +157,9 @@ void an_engine_goes_on_from_what_another_saved() {
     limits.history_bytes = 1 << 22;
     limits.remembered_ids = 500;
     const Calibration sigmoid{Link::sigmoid, 1.0};
-    const Policy policy{0.9, 0.99, Outcome::review};
+    const Policy policy;
     const EventSchema schema = plain::schema();
-    Engine engine(plain::library, schema, sigmoid, policy, limits);
+    Engine engine(plain::library, schema, sigmoid, std::nullopt, policy, limits);
     EventRow event(schema);
     const auto run = [&](Engine& one, std::int64_t from, std::int64_t to) {
         double sum = 0;
@@ -173,7 +173,7 @@ void an_engine_goes_on_from_what_another_saved() {
     const int file = anonymous_file();
     CHECK(engine.save_state(file) == 0);
 
-    Engine other(plain::library, schema, sigmoid, policy, limits);
+    Engine other(plain::library, schema, sigmoid, std::nullopt, policy, limits);
     run(other, 0, 300);
     auto staged = other.new_state();
     staged->region.clear();

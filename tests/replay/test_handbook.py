@@ -128,7 +128,12 @@ def test_published_xgboost_figures_are_reached_natively(
     vectors = np.column_stack([column(replayed, name) for name in features.names])
     model = xgboost.XGBClassifier(tree_method="exact", base_score=0.5, random_state=0, n_jobs=2)
     model.fit(vectors[split.train], split.fraud[split.train])
-    compile_bundle(features=features, model=model, policy=Policy(0.5, 0.9, "review"), output=tmp_path / "handbook.qt")
+    compile_bundle(
+        features=features,
+        model=model,
+        policy=Policy.with_thresholds(review=0.5, decline=0.9, invalid="review"),
+        output=tmp_path / "handbook.qt",
+    )
 
     decided = qt.Engine.load(tmp_path / "handbook.qt").decide_batch(transactions)
 

@@ -64,7 +64,12 @@ def model() -> xgboost.Booster:
 @pytest.fixture(scope="session")
 def bundle(model: xgboost.Booster, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("serving") / "fraud.qt"
-    compile_bundle(features=payment_features(), model=model, policy=Policy(0.3, 0.8, "decline"), output=path)
+    compile_bundle(
+        features=payment_features(),
+        model=model,
+        policy=Policy.with_thresholds(review=0.3, decline=0.8, invalid="decline"),
+        output=path,
+    )
     return path
 
 

@@ -13,8 +13,9 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from quickthorn.calibration.knots import MOST_KNOTS, Method
 from quickthorn.calibration.link import Link
-from quickthorn.decision.outcome import Outcome
+from quickthorn.decision.policy import Policy
 
 FORMAT_VERSION: Final = 3
 """The manifest format this release writes and reads."""
@@ -23,6 +24,7 @@ ABI_VERSION: Final = 3
 """The version of the C structure in a bundle's libraries through which the engine calls them."""
 
 POLICY: Final = "policy.toml"
+CALIBRATION: Final = "calibration/knots.f64"
 GOLDEN_FEATURES: Final = "golden/features.f64"
 GOLDEN_MARGINS: Final = "golden/margins.f64"
 GOLDEN_SCORES: Final = "golden/scores.f64"
@@ -136,16 +138,19 @@ class ForestSummary(Record, frozen=True, kw_only=True):
     link_scale: Annotated[float, Meta(gt=0.0)] = 1.0
 
 
-class PolicySummary(Record, frozen=True, kw_only=True):
-    """The policy as the engine applies it; the member ``policy.toml`` is the same as a policy file."""
+class CalibrationSummary(Record, frozen=True, kw_only=True):
+    """How margins become probabilities; the member ``calibration/knots.f64`` has the knots.
 
-    review: float
-    decline: float
-    fallback: Outcome
+    ``method``         what the curve was fitted as
+    ``knots``          how many there are
+    ``sampling_rate``  the share of legitimate events that were kept in what it was fitted on
+    ``error_bound``    how far a line between knots may be from the fitted curve, in probability
+    """
 
-    def __post_init__(self) -> None:
-        if not self.review <= self.decline:
-            raise ValueError(f"expected review at most decline, found {self.review!r} and {self.decline!r}")
+    method: Method
+    knots: Annotated[int, Meta(ge=2, le=MOST_KNOTS)]
+    sampling_rate: Annotated[float, Meta(gt=0.0, le=1.0)]
+    error_bound: Annotated[float, Meta(ge=0.0, le=1.0)]
 
 
 class GoldenShapes(Record, frozen=True, kw_only=True):
@@ -223,7 +228,9 @@ class Manifest(Record, frozen=True, kw_only=True):
     ``expire_after_us`` how long after its newest event an entity is forgotten; 0 for never
     ``row_limit``       most events kept per entity
     ``forest``          None in a bundle that only computes features; then ``policy`` and ``golden`` are None too
-    ``policy``          None in a bundle that gives scores without outcomes
+    ``calibration``     None where scores are what the forest's link makes of its margins
+    ``policy``          None in a bundle that gives scores without outcomes; the member ``policy.toml`` is the same as a
+                        policy file
     ``golden``          present exactly where there is a forest: a forest that cannot be proven is not loaded
     """
 
@@ -244,7 +251,8 @@ class Manifest(Record, frozen=True, kw_only=True):
     remembered_ids: Count
     row_limit: Positive
     forest: ForestSummary | None
-    policy: PolicySummary | None
+    calibration: CalibrationSummary | None = None
+    policy: Policy | None
     golden: GoldenShapes | None
     tools: ToolVersions
     members: tuple[Member, ...] = ()
@@ -267,6 +275,8 @@ class Manifest(Record, frozen=True, kw_only=True):
             raise ValueError("expected a forest and golden vectors together, found one without the other")
         if self.policy is not None and self.forest is None:
             raise ValueError("policy: expected a forest whose scores it judges, found none")
+        if self.calibration is not None and self.forest is None:
+            raise ValueError("calibration: expected a forest whose margins it is for, found none")
         if self.forest is not None and self.golden is not None:
             self._check_golden(self.forest, self.golden)
 
@@ -277,7 +287,7 @@ class Manifest(Record, frozen=True, kw_only=True):
             raise ValueError(f"golden.trees: expected {forest.trees} trees, found {golden.trees}")
         if golden.outputs != 1:
             raise ValueError(f"golden.outputs: expected 1 output to decide by, found {golden.outputs}")
-        if not forest.link.decides:
+        if not forest.link.decides and self.calibration is None:
             raise ValueError(f"forest.link: expected one that a decision can be made from, found {forest.link.value!r}")
 
     def expected_members(self) -> dict[str, int | None]:
@@ -285,6 +295,8 @@ class Manifest(Record, frozen=True, kw_only=True):
         expected: dict[str, int | None] = {library_member(target): None for target in self.targets}
         if self.policy is not None:
             expected[POLICY] = None
+        if self.calibration is not None:
+            expected[CALIBRATION] = 16 * self.calibration.knots
         if self.golden is not None:
             expected |= self.golden.expected_members()
         return expected

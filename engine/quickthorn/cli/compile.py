@@ -29,6 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="model file: XGBoost .json or .ubj, LightGBM .txt, CatBoost .cbm or .json, scikit-learn .skops",
     )
     parser.add_argument("--policy", required=True, type=Path, help="policy file (TOML)")
+    parser.add_argument("--calibration", type=Path, help="calibration file, as Calibration.save writes it")
     parser.add_argument("-o", "--output", required=True, type=Path, help="bundle file to write")
     parser.add_argument(
         "--bundle-version", type=int, default=0, metavar="N", help="which of your bundles this is, counted upwards"
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
             features=load_features(args.features),
             model=args.model,
             policy=args.policy,
+            calibration=args.calibration,
             output=args.output,
             target=args.target,
             version=args.bundle_version,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import tempfile
 from dataclasses import dataclass
 from importlib import metadata
@@ -13,22 +14,24 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from quickthorn.bundle import (
+    CalibrationSummary,
     ComponentSummary,
     GroupSummary,
     Manifest,
-    PolicySummary,
     SchemaField,
     TableSummary,
     write_bundle,
 )
-from quickthorn.bundle.manifest import POLICY, library_member
+from quickthorn.bundle.manifest import CALIBRATION, POLICY, library_member
+from quickthorn.calibration.knots import Calibration
 from quickthorn.compiling.cache import Cache
 from quickthorn.compiling.identity import group_identity, plan_identity
 from quickthorn.compiling.library import link_libraries
 from quickthorn.compiling.provenance import forest_summary, tool_versions
 from quickthorn.compiling.toolchain import Compiler, check_targets, find_compiler
 from quickthorn.decision import Policy
-from quickthorn.errors import FeatureError, ModelError, PolicyError
+from quickthorn.decision.policy_file import read_policy
+from quickthorn.errors import CalibrationError, FeatureError, ModelError, PolicyError
 from quickthorn.event import Category, Field, Money
 from quickthorn.features import FeatureSet
 from quickthorn.features.built_in import constant_tables, text_fields
@@ -60,8 +63,8 @@ class BundleSummary:
 @dataclass(frozen=True)
 class _Forest:
     model: LoadedModel
+    calibration: Calibration | None
     policy: Policy
-    policy_text: bytes
     golden: GoldenVectors
 
 
@@ -70,6 +73,7 @@ def compile_bundle(
     features: FeatureSet,
     model: object = None,
     policy: str | os.PathLike[str] | Policy | None = None,
+    calibration: str | os.PathLike[str] | Calibration | None = None,
     output: str | os.PathLike[str],
     target: str | None = None,
     cache: bool | str | os.PathLike[str] = True,
@@ -81,6 +85,8 @@ def compile_bundle(
     ``model``   what ``quickthorn.forest.importing.load_model`` reads: a file, Booster or fitted estimator of XGBoost,
                 LightGBM, CatBoost or scikit-learn; None for a bundle of features only
     ``policy``  a TOML file or a Policy; given exactly when there is a model
+    ``calibration``  what the model's margins mean: a Calibration, or a file that one was saved to; without it scores
+                are what the model's own link makes of them
     ``output``  the file to write; it appears whole, or what was there before stays
     ``target``  the one CPU level to compile for, "x86-64-v2", "-v3" or "-v4"; by default all, chosen from at load
     ``cache``   whether what was compiled before may be taken from the user's cache directory, or a directory to use
@@ -88,14 +94,16 @@ def compile_bundle(
     ``version`` which of your bundles this is: count upwards, so that a trust file can refuse what is older
     ``contributions``  the bundle explains its margins too: what every feature adds to them
 
-    Raises FeatureError, ModelError, PolicyError or ToolchainError for what cannot be compiled, and BundleError when
-    the compiled forest disagrees with its source library in a single leaf or bit of a margin.
+    Raises FeatureError, ModelError, CalibrationError, PolicyError or ToolchainError for what cannot be compiled, and
+    BundleError when the compiled forest disagrees with its source library in a single leaf or bit of a margin.
     """
     if not isinstance(features, FeatureSet):
         raise FeatureError(f"features: expected a FeatureSet, found {features!r}")
     if (model is None) != (policy is None):
         given, wanted = ("a policy", "a model") if model is None else ("a model", "a policy")
         raise PolicyError(f"compile: expected {wanted} along with {given}, found none")
+    if model is None and calibration is not None:
+        raise CalibrationError("compile: expected a model along with a calibration, found none")
     if contributions and model is None:
         raise ModelError("contributions: expected a model whose margins they explain, found none")
     targets = check_targets(target)
@@ -103,7 +111,7 @@ def compile_bundle(
     planned = plan(features)
     forest = None
     if model is not None and policy is not None:
-        forest = _forest(features, model, policy, contributions=contributions)
+        forest = _forest(features, model, calibration, policy, contributions=contributions)
     manifest, members = _assemble(features, planned, forest, compiler, targets, Cache.chosen(cache))
     manifest = msgspec.structs.replace(manifest, version=version)
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
@@ -125,12 +133,19 @@ def compile_bundle(
 
 
 def _forest(
-    features: FeatureSet, model: object, policy: str | os.PathLike[str] | Policy, *, contributions: bool
+    features: FeatureSet,
+    model: object,
+    calibration: str | os.PathLike[str] | Calibration | None,
+    policy: str | os.PathLike[str] | Policy,
+    *,
+    contributions: bool,
 ) -> _Forest:
     from quickthorn.compiling.golden import golden_vectors
     from quickthorn.forest.importing import load_model
 
-    read = policy if isinstance(policy, Policy) else Policy.from_toml(policy)
+    read = read_policy(policy)
+    if calibration is not None and not isinstance(calibration, Calibration):
+        calibration = Calibration.load(calibration)
     values = _category_values(features)
     texts: dict[str | int, Sequence[str]] = {}
     for place, listed in values.items():
@@ -138,13 +153,13 @@ def _forest(
         texts[place] = texts[features.names[place]] = listed
     loaded = load_model(model, categories=texts).with_features(features.names).with_categories(values)
     loaded.ensemble.require_single_output()
-    if not loaded.ensemble.link.decides:
+    if not loaded.ensemble.link.decides and calibration is None:
         raise ModelError(
             f"model: expected scores that a threshold can judge, found the link {loaded.ensemble.link.value!r} of the "
-            f"objective {loaded.ensemble.objective!r}"
+            f"objective {loaded.ensemble.objective!r}; a calibration makes probabilities of it"
         )
-    read.check(loaded.ensemble.link)
-    return _Forest(loaded, read, read.as_toml().encode(), golden_vectors(loaded, contributions=contributions))
+    read.policy.check_scores(loaded.ensemble.link, calibrated=calibration is not None, origin=read.origin)
+    return _Forest(loaded, calibration, read.policy, golden_vectors(loaded, contributions=contributions))
 
 
 def _category_values(features: FeatureSet) -> dict[int, tuple[str, ...]]:
@@ -168,7 +183,10 @@ def _assemble(
     libraries = link_libraries(compiler, targets, lowered, ensemble, cache, contributions=explained)
     members = {library_member(target): image for target, image in libraries.items()}
     if forest:
-        members[POLICY] = forest.policy_text
+        members[POLICY] = forest.policy.as_toml().encode()
+        if forest.calibration is not None:
+            knots = (*forest.calibration.x, *forest.calibration.y)
+            members[CALIBRATION] = struct.pack(f"<{len(knots)}d", *knots)
         members |= forest.golden.members
     expressions = [features.expression(name) for name in features.names]
     read_as_text = text_fields(expressions)
@@ -206,15 +224,21 @@ def _assemble(
         remembered_ids=features.remembered_ids,
         row_limit=features.row_limit,
         forest=forest_summary(forest.model.ensemble) if forest else None,
-        policy=PolicySummary(
-            review=forest.policy.review, decline=forest.policy.decline, fallback=forest.policy.fallback
-        )
-        if forest
-        else None,
+        calibration=_calibration_summary(forest.calibration) if forest and forest.calibration else None,
+        policy=forest.policy if forest else None,
         golden=forest.golden.shapes if forest else None,
         tools=tool_versions(compiler, targets, with_features=True, with_forest=forest is not None),
     )
     return manifest, members
+
+
+def _calibration_summary(calibration: Calibration) -> CalibrationSummary:
+    return CalibrationSummary(
+        method=calibration.method,
+        knots=len(calibration.x),
+        sampling_rate=calibration.sampling_rate,
+        error_bound=calibration.error_bound,
+    )
 
 
 def _schema_field(field: Field, *, as_text: bool) -> SchemaField:

@@ -39,7 +39,7 @@ extern "C" [[gnu::visibility("default")]] const quickthorn_library quickthorn_li
 const quickthorn_library quickthorn_library_entry = {{
     QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library),
     {slots}u, {group_count}u, {values}u, {feature_count}u, {hashed_count}u, {component_count}u,
-    {hashed}, {group_table}, {component_table}, {derive}, {forest_entry},
+    {hashed}, {group_table}, {component_table}, {derive}, {forest_entry}, {policy_entry},
 }};
 """
 
@@ -203,6 +203,7 @@ def entry_source(features: LoweredFeatures | None, forest: Ensemble | None, *, c
         component_table="components" if components else "nullptr",
         derive="quickthorn_derive" if features is not None else "nullptr",
         forest_entry="&forest" if forest is not None else "nullptr",
+        policy_entry="nullptr",
     )
 
 

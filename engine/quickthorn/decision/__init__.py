@@ -1,6 +1,16 @@
 """The last stage: from a score to what is done with the event."""
 
-from quickthorn.decision.outcome import OUTCOMES, Outcome
+from quickthorn.decision.outcome import MOST_OUTCOMES, OUTCOMES, STATUSES
 from quickthorn.decision.policy import Policy
+from quickthorn.decision.records import Exploration, Fallback, KillSwitch, Thresholds
 
-__all__ = ["OUTCOMES", "Outcome", "Policy"]
+__all__ = [
+    "MOST_OUTCOMES",
+    "OUTCOMES",
+    "STATUSES",
+    "Exploration",
+    "Fallback",
+    "KillSwitch",
+    "Policy",
+    "Thresholds",
+]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
-Outcome: TypeAlias = Literal["approve", "review", "decline"]
+OUTCOMES: Final[tuple[str, ...]] = ("approve", "step_up", "review", "decline")
+"""The outcomes of a policy that names none of its own, mildest first."""
 
-OUTCOMES: Final[tuple[Outcome, Outcome, Outcome]] = ("approve", "review", "decline")
-"""Every outcome, mildest first; an outcome's place here is its severity and its number in the engine."""
+MOST_OUTCOMES: Final = 8
+
+STATUSES: Final[tuple[str, ...]] = ("ok", "capped", "late", "duplicate", "invalid")
+"""How an event was taken, in the order of their codes in batches."""

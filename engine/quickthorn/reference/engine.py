@@ -13,13 +13,17 @@ from quickthorn.features.components import ComponentValue
 from quickthorn.features.declare import Application, Constant, Expression, FeatureSet, Reference
 from quickthorn.features.kept import Kept
 from quickthorn.features.plan import plan
+from quickthorn.reference.calibration import aligned, calibrated, linked
 from quickthorn.reference.components import Graph, graphs_of
+from quickthorn.reference.decision import Judgement, draw_of, judge, settle
 from quickthorn.reference.event import Row, number_of, read_event
 from quickthorn.reference.features import Group, argument_of, groups_of
 from quickthorn.reference.forest import margin_of
+from quickthorn.reference.identity import keyed_hash
 from quickthorn.reference.kernels import apply
 
 if TYPE_CHECKING:
+    from quickthorn.calibration.knots import Calibration
     from quickthorn.decision.policy import Policy
     from quickthorn.forest.ensemble import Ensemble
 
@@ -28,8 +32,11 @@ if TYPE_CHECKING:
 class ReferenceDecision:
     """What is decided about one event, and what it was decided from.
 
-    ``outcome``   "approve", "review" or "decline"
+    ``outcome``   one of the policy's
     ``score``     the calibrated margin; NaN for an invalid event
+    ``aligned_score``  0 to 999; None where the score is no probability
+    ``rule``      what decided, None where the thresholds did
+    ``propensity``  the chance that the event had of its outcome
     ``margin``    the forest's raw sum; NaN for an invalid event
     ``status``    "ok", "capped", "late", "duplicate" or "invalid", the last that applies
     ``features``  the feature vector by name, NaN where missing; empty for an invalid event
@@ -41,6 +48,9 @@ class ReferenceDecision:
     margin: float
     status: str
     features: dict[str, float]
+    aligned_score: int | None = None
+    rule: str | None = None
+    propensity: float = 1.0
     error: str | None = None
 
 
@@ -51,7 +61,15 @@ class ReferenceEngine:
     observes and reads features, and refuses to decide.
     """
 
-    def __init__(self, features: FeatureSet, ensemble: Ensemble | None = None, policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        features: FeatureSet,
+        ensemble: Ensemble | None = None,
+        policy: Policy | None = None,
+        calibration: Calibration | None = None,
+        *,
+        hash_key: bytes = bytes(16),
+    ) -> None:
         plan(features)  # refuses what cannot be computed, a cycle for one; the plan itself is the compiler's
         self.schema = features.schema
         self.expressions = {name: features.expression(name) for name in features.names}
@@ -61,6 +79,10 @@ class ReferenceEngine:
         self.accepted_ids: deque[str] = deque(maxlen=features.remembered_ids)
         self.ensemble = ensemble.with_features(features.names) if ensemble is not None else None
         self.policy = policy
+        self.calibration = calibration
+        self.hash_key = hash_key
+        switch = policy.kill_switch if policy is not None else None
+        self.kill_switch = switch.outcome if switch is not None and switch.active else None
 
     def decide(self, event: object) -> ReferenceDecision:
         """Read, score, then update. A wrong event changes nothing and gives the policy's fallback outcome."""
@@ -88,13 +110,39 @@ class ReferenceEngine:
         try:
             row = read_event(self.schema, event)
         except EventError as error:
-            return ReferenceDecision(self.policy.fallback, math.nan, math.nan, "invalid", {}, str(error))
+            found = settle(self.policy, Judgement(self.policy.fallback.invalid), "invalid", self.kill_switch)
+            return ReferenceDecision(
+                found.outcome, math.nan, math.nan, "invalid", {}, rule=found.rule, error=str(error)
+            )
         features = self._features(row)
         margin = margin_of(self.ensemble, tuple(features.values()))
-        score = calibrated(self.ensemble.link.value, self.ensemble.link_scale, margin)
-        outcome = self.policy.outcome(score)
+        score = self._score(margin)
+        found = judge(self.policy, score, self._draw(row))
         status = self._update(row) if update else self._status(row)
-        return ReferenceDecision(outcome, score, margin, status, features)
+        found = settle(self.policy, found, status, self.kill_switch)
+        place = aligned(score) if self.calibration or self.ensemble.link.value == "sigmoid" else math.nan
+        return ReferenceDecision(
+            found.outcome,
+            score,
+            margin,
+            status,
+            features,
+            None if math.isnan(place) else int(place),
+            found.rule,
+            found.propensity,
+        )
+
+    def _score(self, margin: float) -> float:
+        assert self.ensemble is not None
+        if self.calibration is not None:
+            return calibrated(self.calibration, margin)
+        return linked(self.ensemble.link.value, self.ensemble.link_scale, margin)
+
+    def _draw(self, row: Row) -> float:
+        """The number from 0 to 1 that the event's id draws."""
+        exploration = self.policy.exploration if self.policy is not None else None
+        _, high = keyed_hash(self.hash_key, row[self.schema.event_id.name])
+        return draw_of(high, exploration.seed if exploration is not None else 0)
 
     def is_duplicate(self, row: Row) -> bool:
         """Whether the event's id is remembered."""
@@ -140,14 +188,3 @@ class ReferenceEngine:
             return apply(expression.kernel, *arguments)
         assert isinstance(expression, (Kept, ComponentValue))
         return known[expression]
-
-
-def calibrated(link: str, scale: float, margin: float) -> float:
-    """The score of a margin: the sigmoid of scale × margin, e to the margin, or the margin itself."""
-    if link == "identity":
-        return margin
-    try:
-        power = math.exp(-scale * margin if link == "sigmoid" else margin)
-    except OverflowError:
-        power = math.inf  # what C's exp returns there
-    return 1.0 / (1.0 + power) if link == "sigmoid" else power

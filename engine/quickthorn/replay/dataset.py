@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from quickthorn.compiling import compile_bundle
+from quickthorn.decision import STATUSES
 from quickthorn.errors import EventError
 from quickthorn.extras import require
 from quickthorn.features import FeatureSet
 from quickthorn.serving import Engine
-from quickthorn.serving.batch import STATUSES
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,10 +14,11 @@ from quickthorn.bundle.manifest import (
     GOLDEN_SCORES,
     library_member,
 )
-from quickthorn.errors import BundleError, StateError
+from quickthorn.errors import BundleError, PolicyError, StateError
 from quickthorn.native import _native
 from quickthorn.serving import state_file
 from quickthorn.serving.batch import Batch
+from quickthorn.serving.policy import decision_parts, policy_of, scores_are_probabilities
 from quickthorn.serving.state_file import ComponentLayout, GroupLayout, Layout, StateKeys
 from quickthorn.serving.target import choose_target
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 _KEYS_MOST = 2**31
 _HASH_KEY_BYTES = 16
-# A bundle of features only is never asked for a score; these stand where its policy would.
-_NO_POLICY = {"review": 1.0, "decline": 1.0, "fallback": "review"}
 
 
 class Engine(_native.Engine):
@@ -98,8 +97,6 @@ class Engine(_native.Engine):
                 library=library,
                 fields=[_field(field) for field in manifest.schema],
                 hash_key=secret,
-                link=manifest.forest.link.value if manifest.forest else "identity",
-                link_scale=manifest.forest.link_scale if manifest.forest else 1.0,
                 limits={
                     "max_keys": max_keys,
                     "row_limit": manifest.row_limit,
@@ -110,7 +107,7 @@ class Engine(_native.Engine):
                 },
                 bundle_id=bundle.bundle_id,
                 raise_errors=errors == "raise",
-                **_policy(manifest),
+                **decision_parts(bundle),
             )
         except BundleError as error:
             raise BundleError(f"{origin}: {error}") from error
@@ -118,6 +115,9 @@ class Engine(_native.Engine):
         engine.bundle_id = bundle.bundle_id
         engine._layout = _layout(manifest, max_keys, max_history_bytes)
         engine._state_keys = StateKeys(secret)
+        kill_switch = manifest.policy.kill_switch if manifest.policy else None
+        if kill_switch is not None and kill_switch.active:
+            engine.engage_kill_switch(kill_switch.outcome)
         _prove(engine, bundle, origin)
         if state is not None:
             engine.restore_state(state)
@@ -166,6 +166,27 @@ class Engine(_native.Engine):
         """
         state_file.restore(self, path, self._layout, self._state_keys)
 
+    def engage_kill_switch(self, outcome: str | None = None) -> None:
+        """Give every event this outcome from the next decision on; features and scores go on as before.
+
+        ``outcome``  by default the one that the policy's kill switch names
+
+        Any thread may call. Raises PolicyError where the policy has no such outcome, or names none.
+        """
+        switch = self.manifest.policy.kill_switch if self.manifest.policy else None
+        if outcome is None and switch is None:
+            raise PolicyError("kill switch: expected an outcome, found none, and the policy names none")
+        self._set_kill_switch(outcome if outcome is not None or switch is None else switch.outcome)
+
+    def release_kill_switch(self) -> None:
+        """Let the policy decide again, from the next decision on."""
+        self._set_kill_switch(None)
+
+    @property
+    def kill_switch(self) -> str | None:
+        """The outcome that every event gets at the moment, or None."""
+        return self._kill_switch()
+
     def counters(self) -> dict[str, int]:
         """How often what happened since load, or in all that a restored state remembers, and how much is kept."""
         return self._counters()
@@ -177,7 +198,19 @@ class Engine(_native.Engine):
 
     def _batch(self, events: object, pass_name: str) -> Batch:
         ran = self._run_batch(events, pass_name)
-        return Batch(ran["scores"], ran["margins"], ran["outcomes"], ran["statuses"], tuple(ran["errors"]))
+        policy = policy_of(self.manifest)
+        return Batch(
+            scores=ran["scores"],
+            margins=ran["margins"],
+            outcome_codes=ran["outcomes"],
+            rule_codes=ran["rules"],
+            propensities=ran["propensities"],
+            status_codes=ran["statuses"],
+            errors=tuple(ran["errors"]),
+            outcome_names=policy.outcomes,
+            rule_names=policy.rule_names,
+            scores_are_probabilities=scores_are_probabilities(self.manifest),
+        )
 
 
 def _check_trust(trust: str | os.PathLike[str] | Trust, bundle: Bundle, origin: str) -> None:
@@ -200,13 +233,6 @@ def _prove(engine: Engine, bundle: Bundle, origin: str) -> None:
     )
     if disagreement is not None:
         raise BundleError(f"{origin}: {disagreement}")
-
-
-def _policy(manifest: Manifest) -> dict[str, Any]:
-    policy = manifest.policy
-    if policy is None:
-        return dict(_NO_POLICY)
-    return {"review": policy.review, "decline": policy.decline, "fallback": policy.fallback}
 
 
 def _field(field: SchemaField) -> dict[str, Any]:
