@@ -66,6 +66,9 @@ def read_objective(learner: dict[str, Any], where: str) -> XGBoostObjective:
     name = parameters.pop("name", None)
     if not isinstance(name, str) or name not in _LINK_OF:
         raise ModelError(f"{where}: unknown objective {name!r}; expected one of {', '.join(sorted(_LINK_OF))}")
+    if name.startswith("rank:"):
+        # How pairs were made and how biased their places were; XGBoost scores without knowing.
+        parameters = {}
     for key, values in parameters.items():
         if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
             raise ModelError(f"{where}: objective.{key}: expected an object of texts")
