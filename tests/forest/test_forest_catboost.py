@@ -252,6 +252,22 @@ def test_catboost_that_is_not_installed_is_named_with_its_extra(
         load_model(path)
 
 
+def test_trees_without_weights_that_catboost_cannot_export_do_not_end_the_process(
+    export: Callable[[bool], dict[str, Any]], tmp_path: Path
+) -> None:
+    def weightless(node: dict[str, Any]) -> dict[str, Any]:
+        sides = {side: weightless(node[side]) for side in ("left", "right") if side in node}
+        return {key: value for key, value in node.items() if key != "weight"} | sides
+
+    document = export(True)
+    document["trees"] = [weightless(tree) for tree in document["trees"]]
+    path = tmp_path / "model"
+    path.write_text(json.dumps(document))
+    for source in (path, catboost.CatBoost().load_model(str(path), format="json")):
+        with pytest.raises(ModelError, match="CatBoost cannot load the file: its process ended with -"):
+            load_model(source)
+
+
 def test_a_model_that_is_not_fitted_is_refused() -> None:
     with pytest.raises(ModelError, match="not fitted"):
         load_model(catboost.CatBoostClassifier())

@@ -12,13 +12,22 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from quickthorn.forest.importing import load_model
+from quickthorn.forest.importing import LoadedModel, load_model
+from quickthorn.forest.probes import probe_rows
+from quickthorn.reference.forest import leaves_of, margins_of
 
 FEATURES = 3
 ODD = [0.0, -0.0, 1e-36, -1e-36, 1e-35, -1e-35, 1e-45, -1e-45, 1.0, -1.0, 0.1, 3.4e38, -3.3e38, 16777216.0]
-few = settings(
-    max_examples=20,
+many = settings(
+    max_examples=40,
     deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+few = settings(
+    many,
+    max_examples=10,
     derandomize=True,
     database=None,
     # A failing forest is not made smaller: every attempt compiles one.
@@ -189,21 +198,42 @@ def xgboost_documents(draw: st.DrawFn) -> str:
     return json.dumps({"learner": learner, "version": [3, 2, 0]})
 
 
-def check(text: str, assert_equal_to_source: Callable[..., None]) -> None:
+def read(text: str) -> LoadedModel:
     with tempfile.NamedTemporaryFile("w") as file:
         file.write(text)
         file.flush()
-        model = load_model(Path(file.name))
-    assert_equal_to_source(model, optimise="-O1")
+        return load_model(Path(file.name))
+
+
+def assert_reference_equals_source(model: LoadedModel) -> None:
+    """The plain reference walks to the source library's leaves, and adds up its very margins."""
+    ensemble = model.ensemble
+    rows = probe_rows(ensemble, 60, seed=6)
+    shape = (len(rows), -1) if ensemble.output_count > 1 else (len(rows),)
+    margins = np.array([margins_of(ensemble, row) for row in rows.tolist()]).reshape(shape)
+    assert np.array_equal(margins, model.source_margins(rows), equal_nan=True)
+    assert [leaves_of(ensemble, row) for row in rows.tolist()] == model.source_leaves(rows).tolist()
+
+
+@many
+@given(text=lightgbm_texts())
+def test_the_reference_reads_random_lightgbm_forests(text: str, lightgbm: Any) -> None:
+    assert_reference_equals_source(read(text))
+
+
+@many
+@given(text=xgboost_documents())
+def test_the_reference_reads_random_xgboost_forests(text: str, xgboost: Any) -> None:
+    assert_reference_equals_source(read(text))
 
 
 @few
 @given(text=lightgbm_texts())
 def test_random_lightgbm_forests(text: str, lightgbm: Any, assert_equal_to_source: Callable[..., None]) -> None:
-    check(text, assert_equal_to_source)
+    assert_equal_to_source(read(text), optimise="-O1")
 
 
 @few
 @given(text=xgboost_documents())
 def test_random_xgboost_forests(text: str, xgboost: Any, assert_equal_to_source: Callable[..., None]) -> None:
-    check(text, assert_equal_to_source)
+    assert_equal_to_source(read(text), optimise="-O1")

@@ -97,14 +97,7 @@ def read_file(data: bytes, where: str, categories: Categories) -> tuple[Ensemble
     with tempfile.TemporaryDirectory() as folder:
         model, exported = Path(folder) / "model", Path(folder) / "exported"
         model.write_bytes(data)
-        command = [sys.executable, "-P", "-c", _EXPORT, str(model), kind, str(exported)]
-        try:
-            ran = subprocess.run(command, capture_output=True, text=True, timeout=_EXPORT_SECONDS, check=False)
-        except subprocess.TimeoutExpired:
-            raise ModelError(f"{where}: CatBoost did not load the file in {_EXPORT_SECONDS} s") from None
-        if ran.returncode != 0 or not exported.is_file():
-            lines = ran.stderr.strip().splitlines() or [f"its process ended with {ran.returncode}"]
-            raise ModelError(f"{where}: CatBoost cannot load the file: {lines[-1]}")
+        _export_apart(model, kind, exported, where)
         document = read_document(exported.read_bytes(), where)
         loaded = catboost.CatBoost()
         try:
@@ -120,13 +113,30 @@ def read_estimator(estimator: Any, where: str, categories: Categories) -> tuple[
     if not estimator.is_fitted():
         raise ModelError(f"{where}: the model is not fitted")
     with tempfile.TemporaryDirectory() as folder:
-        exported = Path(folder) / "exported"
+        model, exported = Path(folder) / "model", Path(folder) / "exported"
+        symmetric = estimator._object._is_oblivious()
         try:
-            estimator.save_model(str(exported), format="json")
+            estimator.save_model(str(exported if symmetric else model), format="json" if symmetric else "cbm")
         except catboost.CatBoostError as error:
             raise ModelError(f"{where}: CatBoost cannot export the model: {error}") from None
+        if not symmetric:
+            # CatBoost reads what is not there where such trees came without the weights of their leaves.
+            _export_apart(model, "cbm", exported, where)
         document = read_document(exported.read_bytes(), where)
     return _read(estimator, document, [], categories, where)
+
+
+def _export_apart(model: Path, kind: str, exported: Path, where: str) -> None:
+    """Have another process load a file and export it as JSON, as this one may not survive it."""
+    command = [sys.executable, "-P", "-c", _EXPORT, str(model), kind, str(exported)]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=_EXPORT_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise ModelError(f"{where}: CatBoost did not load the file in {_EXPORT_SECONDS} s") from None
+    if ran.returncode != 0 or not exported.is_file():
+        ended = f"its process ended with {ran.returncode}"
+        lines = ran.stderr.strip().splitlines() if ran.returncode >= 0 else []
+        raise ModelError(f"{where}: CatBoost cannot load the file: {[ended, *lines][-1]}")
 
 
 def _read(

@@ -53,6 +53,12 @@ def prepared_row(ensemble: Ensemble, features: Sequence[float]) -> list[Any]:
         return [_prepared(ensemble, taken(value)) for value in features]
 
 
+def leaves_of(ensemble: Ensemble, features: Sequence[float]) -> list[int]:
+    """The leaf that each tree's walk ends at, as the source library numbers it."""
+    row = prepared_row(ensemble, features)
+    return [int(ensemble.leaf_id[leaf_of(ensemble, int(root), row)]) for root in ensemble.roots]
+
+
 def leaf_of(ensemble: Ensemble, node: int, row: Sequence[Any]) -> int:
     """The number of the leaf where a walk from ``node`` ends; a node below 0 is the leaf ``~node``."""
     while node >= 0:
