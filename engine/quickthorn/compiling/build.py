@@ -30,6 +30,7 @@ from quickthorn.compiling.library import link_libraries
 from quickthorn.compiling.provenance import forest_summary, tool_versions
 from quickthorn.compiling.toolchain import Compiler, check_targets, find_compiler
 from quickthorn.decision import Policy
+from quickthorn.decision.compiled import Conditions, compile_conditions
 from quickthorn.decision.policy_file import read_policy
 from quickthorn.errors import CalibrationError, FeatureError, ModelError, PolicyError
 from quickthorn.event import Category, Field, Money
@@ -65,6 +66,7 @@ class _Forest:
     model: LoadedModel
     calibration: Calibration | None
     policy: Policy
+    conditions: Conditions | None
     golden: GoldenVectors
 
 
@@ -159,7 +161,8 @@ def _forest(
             f"objective {loaded.ensemble.objective!r}; a calibration makes probabilities of it"
         )
     read.policy.check_scores(loaded.ensemble.link, calibrated=calibration is not None, origin=read.origin)
-    return _Forest(loaded, calibration, read.policy, golden_vectors(loaded, contributions=contributions))
+    conditions = compile_conditions(read, features.schema.fields, features.names)
+    return _Forest(loaded, calibration, read.policy, conditions, golden_vectors(loaded, contributions=contributions))
 
 
 def _category_values(features: FeatureSet) -> dict[int, tuple[str, ...]]:
@@ -179,8 +182,11 @@ def _assemble(
     # Features are compiled once, for the least demanding level: their bits must not depend on the processor.
     lowered = cache.get(plan_identity(planned, targets[0]), LoweredFeatures, lambda: lower(planned, targets[0]))
     ensemble = forest.model.ensemble if forest else None
+    conditions = forest.conditions if forest else None
     explained = forest is not None and forest.golden.contributions is not None
-    libraries = link_libraries(compiler, targets, lowered, ensemble, cache, contributions=explained)
+    libraries = link_libraries(
+        compiler, targets, lowered, ensemble, cache, contributions=explained, conditions=conditions
+    )
     members = {library_member(target): image for target, image in libraries.items()}
     if forest:
         members[POLICY] = forest.policy.as_toml().encode()
@@ -189,12 +195,14 @@ def _assemble(
             members[CALIBRATION] = struct.pack(f"<{len(knots)}d", *knots)
         members |= forest.golden.members
     expressions = [features.expression(name) for name in features.names]
-    read_as_text = text_fields(expressions)
+    read_as_text = {field.name for field in text_fields(expressions)} | (
+        conditions.text_fields if conditions else set()
+    )
     manifest = Manifest(
         quickthorn=metadata.version("quickthorn"),
         targets=targets,
         event=features.schema.name,
-        schema=tuple(_schema_field(field, as_text=field in read_as_text) for field in features.schema.fields),
+        schema=tuple(_schema_field(field, as_text=field.name in read_as_text) for field in features.schema.fields),
         features=features.names,
         groups=tuple(
             GroupSummary(

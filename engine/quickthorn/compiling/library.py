@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from quickthorn.compiling.cache import Cache
 from quickthorn.compiling.identity import content_identity
 from quickthorn.compiling.toolchain import COMPILE_FLAGS, LINK_FLAGS, Compiler, target_flags, target_vectors
+from quickthorn.decision.emission import emit_conditions
 from quickthorn.errors import ToolchainError
 from quickthorn.forest.explanation_emission import emit_contributions
 from quickthorn.forest.treelet_emission import emit_fastest
 from quickthorn.native import _native
 
 if TYPE_CHECKING:
+    from quickthorn.decision.compiled import Conditions
     from quickthorn.features.lowering import ComponentLayout, GroupLayout, LoweredFeatures
     from quickthorn.forest.emission import ForestSource, Vectors
     from quickthorn.forest.ensemble import Ensemble
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 _ENTRY = """\
 #include "library_abi.h"
 
+{conditions}
 extern "C" {{
 {declarations}
 }}
@@ -33,6 +36,7 @@ namespace {{
 {groups}
 {components}
 {forest}
+{policy}
 }}  // namespace
 
 extern "C" [[gnu::visibility("default")]] const quickthorn_library quickthorn_library_entry;
@@ -87,10 +91,12 @@ def link_libraries(
     cache: Cache,
     *,
     contributions: bool = False,
+    conditions: Conditions | None = None,
 ) -> dict[str, bytes]:
     """The shared library for every CPU level, as ELF images; the same inputs give the same bytes.
 
-    It holds features, a forest, or both; with ``contributions``, the forest's contributions too.
+    It holds features, a forest, or both; with ``contributions``, the forest's contributions too, and the
+    ``conditions`` of a policy.
     """
     emitted: dict[Vectors, dict[str, ForestSource]] = {}
     for vectors in dict.fromkeys(target_vectors(target) for target in targets):
@@ -99,7 +105,7 @@ def link_libraries(
         explained = emit_contributions(forest)
         for sources in emitted.values():
             sources["contributions"] = explained
-    entry = entry_source(features, forest, contributions=contributions)
+    entry = entry_source(features, forest, contributions=contributions, conditions=conditions)
     # As many at once as there are processors: each is a process of its own, and this one only waits.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         images = pool.map(
@@ -157,7 +163,13 @@ def _link_library(
         return (directory / "library.so").read_bytes()
 
 
-def entry_source(features: LoweredFeatures | None, forest: Ensemble | None, *, contributions: bool = False) -> str:
+def entry_source(
+    features: LoweredFeatures | None,
+    forest: Ensemble | None,
+    *,
+    contributions: bool = False,
+    conditions: Conditions | None = None,
+) -> str:
     """The C++ text of the library's entry: one constant structure that names everything else."""
     groups = features.groups if features is not None else ()
     declared = [
@@ -203,7 +215,16 @@ def entry_source(features: LoweredFeatures | None, forest: Ensemble | None, *, c
         component_table="components" if components else "nullptr",
         derive="quickthorn_derive" if features is not None else "nullptr",
         forest_entry="&forest" if forest is not None else "nullptr",
-        policy_entry="nullptr",
+        conditions=emit_conditions(conditions) if conditions is not None else "",
+        policy=_policy_structure(conditions) if conditions is not None else "",
+        policy_entry="&policy" if conditions is not None else "nullptr",
+    )
+
+
+def _policy_structure(conditions: Conditions) -> str:
+    counts = (len(conditions.rules), len(conditions.caps), len(conditions.segments), int(conditions.uses_aligned_score))
+    return (
+        f"const quickthorn_policy policy = {{{', '.join(f'{count}u' for count in counts)}, quickthorn_policy_match}};"
     )
 
 

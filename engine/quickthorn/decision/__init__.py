@@ -2,15 +2,28 @@
 
 from quickthorn.decision.outcome import MOST_OUTCOMES, OUTCOMES, STATUSES
 from quickthorn.decision.policy import Policy
-from quickthorn.decision.records import Exploration, Fallback, KillSwitch, Thresholds
+from quickthorn.decision.records import (
+    Cap,
+    ExpectedLoss,
+    Exploration,
+    Fallback,
+    KillSwitch,
+    Rule,
+    Segment,
+    Thresholds,
+)
 
 __all__ = [
     "MOST_OUTCOMES",
     "OUTCOMES",
     "STATUSES",
+    "Cap",
+    "ExpectedLoss",
     "Exploration",
     "Fallback",
     "KillSwitch",
     "Policy",
+    "Rule",
+    "Segment",
     "Thresholds",
 ]

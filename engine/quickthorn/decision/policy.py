@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import os
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 from quickthorn.calibration.link import Link
 from quickthorn.decision.outcome import MOST_OUTCOMES, OUTCOMES, STATUSES
 from quickthorn.decision.records import (
+    Cap,
+    ExpectedLoss,
     Exploration,
     Fallback,
     KillSwitch,
     Record,
+    Rule,
+    Segment,
     Thresholds,
     check_outcome_name,
 )
@@ -35,12 +39,20 @@ FIXED_RULES: Final = ("kill_switch", "fallback", "exploration")
 """What ``Decision.rule`` says where no rule, cap or segment of the policy decided, in the order of their codes."""
 
 
+MOST_RULES: Final = 1000
+
+
 class Policy(Record, frozen=True, kw_only=True):
     """What is done with an event, from its score and everything else that is known of it.
 
     ``outcomes``     names of what can be decided, mildest first; 1 to 8 of them
     ``thresholds``   from which score on which outcome is given
     ``fallback``     the outcome by status
+    ``expected_loss``  what an event is expected to cost, where thresholds or conditions ask for it
+    ``block``, ``allow``  rules that decide whatever the score, in order
+    ``precedence``   which of the two goes first
+    ``cap``          limits that raise the outcome where they are exceeded
+    ``segment``      events with thresholds of their own, in order
     ``exploration``  the share of events that chance decides, or None
     ``kill_switch``  one outcome for all, or None
 
@@ -50,12 +62,17 @@ class Policy(Record, frozen=True, kw_only=True):
     thresholds: Thresholds
     fallback: Fallback
     outcomes: tuple[str, ...] = OUTCOMES
+    precedence: Literal["block", "allow"] = "block"
+    expected_loss: ExpectedLoss | None = None
+    block: tuple[Rule, ...] = ()
+    allow: tuple[Rule, ...] = ()
+    cap: tuple[Cap, ...] = ()
+    segment: tuple[Segment, ...] = ()
     exploration: Exploration | None = None
     kill_switch: KillSwitch | None = None
 
     def __post_init__(self) -> None:
         self._check_outcomes()
-        self._check_thresholds(self.thresholds, "thresholds")
         for status in ("invalid", "late", "capped", "duplicate", "unscored"):
             self._check_outcome(getattr(self.fallback, status), f"fallback.{status}")
         if self.exploration is not None:
@@ -68,6 +85,7 @@ class Policy(Record, frozen=True, kw_only=True):
                 )
         if self.kill_switch is not None:
             self._check_outcome(self.kill_switch.outcome, "kill_switch.outcome")
+        self._check_named()
 
     @classmethod
     def from_toml(cls, source: str | os.PathLike[str], *, origin: str | None = None) -> Policy:
@@ -119,12 +137,32 @@ class Policy(Record, frozen=True, kw_only=True):
 
     def all_thresholds(self) -> list[tuple[str, Thresholds]]:
         """The thresholds of every event, each with where they stand in the file."""
-        return [("thresholds", self.thresholds)]
+        segments = [(f"segment[{at}].thresholds", self.thresholds_of(one)) for at, one in enumerate(self.segment)]
+        return [("thresholds", self.thresholds), *segments]
+
+    def thresholds_of(self, segment: Segment) -> Thresholds:
+        """A segment's thresholds, with those it takes over from all events where they are on the same scale."""
+        own = segment.thresholds
+        kept = self.thresholds.least if own.on == self.thresholds.on else {}
+        return Thresholds(on=own.on, least={**kept, **own.least})
+
+    @property
+    def rules(self) -> tuple[tuple[Rule, str], ...]:
+        """The block and allow rules with their outcomes, in the order in which they are asked."""
+        block = tuple((rule, rule.outcome or self.outcomes[-1]) for rule in self.block)
+        allow = tuple((rule, rule.outcome or self.outcomes[0]) for rule in self.allow)
+        return block + allow if self.precedence == "block" else allow + block
+
+    @property
+    def caps(self) -> tuple[Cap, ...]:
+        """The caps, those with the severest outcomes first."""
+        return tuple(sorted(self.cap, key=lambda cap: -self.outcomes.index(cap.outcome)))
 
     @property
     def rule_names(self) -> tuple[str, ...]:
         """What ``Decision.rule`` can be, by a batch's rule code."""
-        return FIXED_RULES
+        rules = [rule.name for rule, _ in self.rules]
+        return (*FIXED_RULES, *rules, *(cap.name for cap in self.caps), *(one.name for one in self.segment))
 
     @property
     def unscored(self) -> str:
@@ -146,6 +184,29 @@ class Policy(Record, frozen=True, kw_only=True):
                 raise ValueError(f"outcomes: {error}") from None
             if name in self.outcomes[:place]:
                 raise ValueError(f"outcomes: expected each once, found {name!r} twice")
+
+    def _check_named(self) -> None:
+        tables: dict[str, tuple[Rule | Cap | Segment, ...]] = {
+            "block": self.block,
+            "allow": self.allow,
+            "cap": self.cap,
+            "segment": self.segment,
+        }
+        taken = set(FIXED_RULES)
+        for table, entries in tables.items():
+            for place, entry in enumerate(entries):
+                where = f"{table}[{place}]"
+                if entry.name in taken:
+                    raise ValueError(f"{where}.name: expected a name of its own, found {entry.name!r} again")
+                taken.add(entry.name)
+                if not isinstance(entry, Segment):
+                    self._check_outcome(entry.outcome, f"{where}.outcome")
+        if len(taken) > MOST_RULES:
+            raise ValueError(f"expected at most {MOST_RULES} rules, caps and segments, found {len(taken)}")
+        for where, thresholds in self.all_thresholds():
+            self._check_thresholds(thresholds, where)
+            if thresholds.on == "expected_loss" and self.expected_loss is None:
+                raise ValueError(f"{where}.on: expected a table [expected_loss] with the amount, found none")
 
     def _check_outcome(self, outcome: str | None, where: str) -> None:
         if outcome is not None and outcome not in self.outcomes:

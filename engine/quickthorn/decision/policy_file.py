@@ -64,6 +64,8 @@ def policy_text(policy: Policy) -> str:
     """A policy as the text of a policy file."""
     document = _without_nothing(msgspec.to_builtins(policy))
     _flatten(document["thresholds"])
+    for segment in document.get("segment", ()):
+        _flatten(segment["thresholds"])
     plain = {key: value for key, value in document.items() if not _is_table(value)}
     lines = [f"{key} = {_written(value)}" for key, value in plain.items()]
     for key, value in document.items():
@@ -83,7 +85,11 @@ def _parsed(text: str, origin: str) -> PolicySource:
     for name in ("thresholds", "fallback"):
         if name not in document:
             raise PolicyError(f"{origin}: {name}: expected a table [{name}], found none")
-    _nest(document.get("thresholds"), origin)
+    _nest(document.get("thresholds"), origin, "thresholds")
+    segments = document.get("segment")
+    for place, segment in enumerate(segments if isinstance(segments, list) else ()):
+        if isinstance(segment, dict):
+            _nest(segment.get("thresholds"), origin, f"segment[{place}].thresholds")
     try:
         policy = msgspec.convert(document, Policy)
     except msgspec.ValidationError as error:
@@ -91,17 +97,17 @@ def _parsed(text: str, origin: str) -> PolicySource:
     return PolicySource(policy, origin, text)
 
 
-def _nest(thresholds: Any, origin: str) -> None:
+def _nest(thresholds: Any, origin: str, where: str) -> None:
     """Thresholds stand beside ``on`` in a file, and in a record of their own in a policy."""
     if not isinstance(thresholds, dict):
         return
     if "least" in thresholds:
-        raise PolicyError(f"{origin}: thresholds.least: expected an outcome, found a key that is none")
+        raise PolicyError(f"{origin}: {where}.least: expected an outcome, found a key that is none")
     least = {key: thresholds.pop(key) for key in list(thresholds) if key != "on"}
     for outcome, value in least.items():
         # bool is an int to Python, and `review = true` is a mistake rather than the threshold 1.
         if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > _LARGEST:
-            raise PolicyError(f"{origin}: thresholds.{outcome}: expected a finite number, found {_shown(value)}")
+            raise PolicyError(f"{origin}: {where}.{outcome}: expected a finite number, found {_shown(value)}")
         least[outcome] = float(value)
     thresholds["least"] = least
 

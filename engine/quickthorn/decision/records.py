@@ -65,6 +65,7 @@ class Exploration(Record, frozen=True, kw_only=True):
     ``share``    how many of them, above 0 and at most 0.5
     ``outcome``  what they are given
     ``of``       the outcomes of the thresholds that may be replaced; rules, caps and fallbacks never are
+    ``when``     which events may be drawn; all where None
     ``seed``     another number draws other events; the draw is made by the event id's keyed hash, and a retried event
                  draws the same again
     """
@@ -72,7 +73,56 @@ class Exploration(Record, frozen=True, kw_only=True):
     share: Annotated[float, Meta(gt=0.0, le=0.5)]
     outcome: str
     of: Annotated[tuple[str, ...], Meta(min_length=1)]
+    when: Condition | None = None
     seed: Annotated[int, Meta(ge=0, le=2**62)] = 0
+
+
+class ExpectedLoss(Record, frozen=True, kw_only=True):
+    """What an event is expected to cost: score × (amount × share + fee).
+
+    ``amount``  an expression over the event and its features, in whatever unit thresholds are meant
+    ``share``   how much of the amount a fraud loses
+    ``fee``     what each fraud costs on top, such as a chargeback's fee
+    """
+
+    amount: Condition
+    share: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
+    fee: Annotated[float, Meta(ge=0.0, le=1e15)] = 0.0
+
+
+class Rule(Record, frozen=True, kw_only=True):
+    """An allow or block rule: where ``when`` holds it decides, whatever the score.
+
+    ``outcome``  by default the severest for a block rule, the mildest for an allow rule
+    """
+
+    name: Name
+    when: Condition
+    outcome: str | None = None
+
+
+class Cap(Record, frozen=True, kw_only=True):
+    """A velocity cap: where ``of`` is more than ``most``, the outcome is at least as severe as this one.
+
+    ``of``  a number, such as a feature that counts or sums over a window; missing never exceeds
+    """
+
+    name: Name
+    of: Condition
+    most: float
+    outcome: str
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.most):
+            raise ValueError(f"most: expected a finite number, found {self.most!r}")
+
+
+class Segment(Record, frozen=True, kw_only=True):
+    """Events that have thresholds of their own, which replace those of the same name; the first that holds counts."""
+
+    name: Name
+    when: Condition
+    thresholds: Thresholds
 
 
 class KillSwitch(Record, frozen=True, kw_only=True):

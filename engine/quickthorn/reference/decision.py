@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quickthorn.reference.calibration import aligned
+from quickthorn.reference.conditions import holds, value_of
+from quickthorn.reference.event import Row
 
 if TYPE_CHECKING:
+    from quickthorn.decision.compiled import Conditions
+    from quickthorn.decision.expression import Expression
     from quickthorn.decision.policy import Policy
     from quickthorn.decision.records import Thresholds
 
@@ -20,12 +25,49 @@ class Judgement:
     outcome: str
     rule: str | None = None
     propensity: float = 1.0
+    by_rule: bool = False
 
 
-def judge(policy: Policy, score: float, draw: float) -> Judgement:
+def judge(
+    policy: Policy,
+    conditions: Conditions | None,
+    row: Row,
+    features: list[float],
+    score: float,
+    margin: float,
+    draw: float,
+) -> Judgement:
     """What the policy says of an event in order; ``draw`` is a number from 0 to 1 that belongs to its id."""
-    found = _by_thresholds(policy, policy.thresholds, score, math.nan)
-    return _explored(policy, found, draw)
+    scored = {"score": score, "aligned_score": aligned(score), "margin": margin, "expected_loss": math.nan}
+
+    def hold(expressions: Sequence[Expression]) -> Iterator[int]:
+        return (place for place, expression in enumerate(expressions) if holds(expression, row, features, scored))
+
+    if conditions is not None:
+        if conditions.amount is not None:
+            amount = value_of(conditions.amount, row, features, scored)
+            scored["expected_loss"] = (
+                math.nan if amount is None else score * (amount * conditions.share + conditions.fee)
+            )
+        for place in hold(conditions.rules):
+            rule, outcome = policy.rules[place]
+            return Judgement(outcome, rule.name, by_rule=True)
+    thresholds, name = policy.thresholds, None
+    for place in hold(conditions.segments if conditions else ()):
+        segment = policy.segment[place]
+        thresholds, name = policy.thresholds_of(segment), segment.name
+        break
+    found = _by_thresholds(policy, thresholds, scored)
+    found.rule = found.rule or name
+    for place in hold(conditions.caps if conditions else ()):
+        cap = policy.caps[place]
+        if policy.outcomes.index(cap.outcome) > policy.outcomes.index(found.outcome):
+            return Judgement(cap.outcome, cap.name)
+        break
+    may_explore = conditions is None or (
+        conditions.explorable is not None and next(hold((conditions.explorable,)), None) is not None
+    )
+    return _explored(policy, found, draw) if may_explore else found
 
 
 def settle(policy: Policy, found: Judgement, status: str, kill_switch: str | None) -> Judgement:
@@ -39,7 +81,7 @@ def settle(policy: Policy, found: Judgement, status: str, kill_switch: str | Non
         "capped": policy.fallback.capped,
         "duplicate": policy.fallback.duplicate,
     }[status]
-    return found if fallback is None else Judgement(fallback, "fallback")
+    return found if fallback is None or found.by_rule else Judgement(fallback, "fallback")
 
 
 def draw_of(high: int, seed: int) -> float:
@@ -51,8 +93,8 @@ def draw_of(high: int, seed: int) -> float:
     return ((mixed ^ mixed >> 31) >> 11) / 2**53
 
 
-def _by_thresholds(policy: Policy, thresholds: Thresholds, score: float, expected_loss: float) -> Judgement:
-    value = {"score": score, "aligned_score": aligned(score), "expected_loss": expected_loss}[thresholds.on]
+def _by_thresholds(policy: Policy, thresholds: Thresholds, scored: dict[str, float]) -> Judgement:
+    value = scored[thresholds.on]
     if math.isnan(value):
         return Judgement(policy.fallback.unscored or policy.fallback.invalid, "fallback")
     reached = [outcome for outcome in policy.outcomes if value >= thresholds.least.get(outcome, math.inf)]

@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from quickthorn.decision.compiled import compile_conditions
+from quickthorn.decision.policy_file import PolicySource
 from quickthorn.errors import EventError, ModelError
 from quickthorn.event import Field
 from quickthorn.features.components import ComponentValue
@@ -80,6 +82,9 @@ class ReferenceEngine:
         self.ensemble = ensemble.with_features(features.names) if ensemble is not None else None
         self.policy = policy
         self.calibration = calibration
+        self.conditions = (
+            compile_conditions(PolicySource(policy), self.schema.fields, features.names) if policy is not None else None
+        )
         self.hash_key = hash_key
         switch = policy.kill_switch if policy is not None else None
         self.kill_switch = switch.outcome if switch is not None and switch.active else None
@@ -117,7 +122,8 @@ class ReferenceEngine:
         features = self._features(row)
         margin = margin_of(self.ensemble, tuple(features.values()))
         score = self._score(margin)
-        found = judge(self.policy, score, self._draw(row))
+        vector = list(features.values())
+        found = judge(self.policy, self.conditions, row, vector, score, margin, self._draw(row))
         status = self._update(row) if update else self._status(row)
         found = settle(self.policy, found, status, self.kill_switch)
         place = aligned(score) if self.calibration or self.ensemble.link.value == "sigmoid" else math.nan

@@ -46,9 +46,9 @@ def _places(policy: Policy) -> dict[str, Any]:
     return {
         "outcome_count": len(policy.outcomes),
         "thresholds": _steps(policy, policy.thresholds),
-        "segments": [],
-        "rules": [],
-        "caps": [],
+        "segments": [_steps(policy, policy.thresholds_of(segment)) for segment in policy.segment],
+        "rules": [place(outcome) for _, outcome in policy.rules],
+        "caps": [place(cap.outcome) for cap in policy.caps],
         "fallback": [
             None if (outcome := policy.fallback_of(status)) is None else place(outcome) for status in STATUSES
         ],

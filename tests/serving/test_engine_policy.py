@@ -1,0 +1,179 @@
+"""A policy's rules, caps, segments, losses and chances: natively what the slow reference says."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import xgboost
+
+import quickthorn as qt
+from quickthorn.compiling import compile_bundle
+from quickthorn.decision import Cap, ExpectedLoss, Exploration, Fallback, Policy, Rule, Segment, Thresholds
+from quickthorn.errors import PolicyError
+from quickthorn.forest.importing import load_model
+from quickthorn.reference import ReferenceEngine
+
+START_US = 1_785_000_000_000_000
+KEY = bytes(range(16))
+COUNTRIES = ("NL", "BE", "DE", 'K"P\\', "数", "")
+CONSTANTS = ("0", "1", "2.5", "-3", "40", "100.25", "1e-3")
+
+
+class Payment(qt.Event):
+    event_id: qt.Id
+    at: qt.EventTime
+    customer: qt.Entity
+    amount: qt.Money
+    risk: qt.Number | None = None
+    foreign: qt.Boolean | None = None
+    channel: qt.Category = qt.field(values=("web", "app"), closed=True)
+    country: qt.Category | None = None
+    note: qt.Text | None = None
+
+
+def payment_features() -> qt.FeatureSet:
+    features = qt.FeatureSet(Payment, lateness="1h")
+    features["amount"] = Payment.amount
+    features["count"] = qt.count(by=Payment.customer, over="1d", include_current=True)
+    features["usual amount"] = qt.mean(Payment.amount, by=Payment.customer, over="7d")
+    return features
+
+
+def number(draw: random.Random, depth: int) -> str:
+    names = ["amount", "risk", "feature.count", 'feature["usual amount"]', "score", "aligned_score", "expected_loss"]
+    if depth == 0 or draw.random() < 0.4:
+        return draw.choice([*names, *CONSTANTS])
+    return f"({number(draw, depth - 1)} {draw.choice('+-*')} {number(draw, depth - 1)})"
+
+
+def condition(draw: random.Random, depth: int) -> str:
+    kind = draw.randrange(3 if depth else 0, 12)
+    if kind < 2:
+        return "(" + draw.choice([" and ", " or "]).join(condition(draw, depth - 1) for _ in range(2)) + ")"
+    if kind == 2:
+        return f"not {condition(draw, depth - 1)}"
+    if kind < 7:
+        return f"{number(draw, 2)} {draw.choice(['<', '<=', '>', '>=', '==', '!='])} {number(draw, 1)}"
+    if kind == 7:
+        field, listed = draw.choice([("country", COUNTRIES), ("note", ("x", "y" * 9)), ("customer", ("c-1", "c-2"))])
+        return f"{field} {draw.choice(['in', 'not in'])} ({', '.join(quoted(text) for text in listed[:2])})"
+    if kind == 8:
+        return f"country {draw.choice(['==', '!='])} {quoted(draw.choice(COUNTRIES))}"
+    if kind == 9:
+        named = draw.choice(["risk", "foreign", "country", "note", "feature.count"])
+        return f"{named} is {draw.choice(['', 'not '])}missing"
+    if kind == 10:
+        return draw.choice(
+            ["foreign", "foreign == false", "foreign != true", 'channel == "web"', "count in (1, 2.5, -3)"]
+        )
+    return "risk > 0 and amount / risk > 30"
+
+
+def quoted(text: str) -> str:
+    return f"'{text}'"
+
+
+def random_policy(seed: int) -> Policy:
+    draw = random.Random(seed)
+    rare = " and risk > 0.5"
+    outcomes = ("approve", "step_up", "review", "decline")
+    return Policy(
+        thresholds=Thresholds(least={"step_up": 0.2, "review": 0.4, "decline": 0.7}),
+        fallback=Fallback(invalid="review", late="step_up" if seed else None),
+        precedence="block" if seed else "allow",
+        expected_loss=ExpectedLoss(amount='amount + feature["usual amount"] * 0', share=0.75, fee=12.5),
+        block=tuple(
+            Rule(name=f"block {at}", when=f"({condition(draw, 2)}){rare}", outcome=draw.choice([None, *outcomes]))
+            for at in range(8)
+        ),
+        allow=tuple(Rule(name=f"allow {at}", when=f"{condition(draw, 2)} and risk < -0.8") for at in range(4)),
+        cap=(
+            Cap(name="busy", of="feature.count", most=4, outcome="review"),
+            Cap(name="busier", of="feature.count * 2", most=14, outcome="decline"),
+        ),
+        segment=(
+            Segment(
+                name="abroad", when=f"foreign and ({condition(draw, 1)})",
+                thresholds=Thresholds(least={"step_up": 0.1}),
+            ),
+            Segment(
+                name="dear", when=condition(draw, 1),
+                thresholds=Thresholds(on="expected_loss", least={"review": 40.0, "decline": 90.0}),
+            ),
+            Segment(
+                name="app", when='channel == "app"', thresholds=Thresholds(on="aligned_score", least={"decline": 560.0})
+            ),
+        ),
+        exploration=Exploration(share=0.4, outcome="approve", of=("step_up", "review"), when=condition(draw, 1)),
+    )  # fmt: skip
+
+
+def payments(count: int, seed: int) -> list[dict[str, Any]]:
+    draw = random.Random(seed)
+    at = START_US
+    events = []
+    for number in range(count):
+        at += draw.choice([60_000_000, 3_600_000_000, -10_000_000])
+        event: dict[str, Any] = {
+            "event_id": f"p-{number}",
+            "at": at,
+            "customer": f"c-{draw.randrange(8)}",
+            "amount": f"{draw.randrange(1, 30_000) / 100:.2f}",
+            "risk": draw.choice([None, 0.0, draw.uniform(-1, 1), draw.uniform(-1, 1), 2.5, 1e300]),
+            "foreign": draw.choice([None, True, False]),
+            "channel": draw.choice(["web", "app"]),
+            "country": draw.choice([None, *COUNTRIES, "K" * 300]),
+            "note": draw.choice([None, "x", "y" * 9, "z" * 257]),
+        }
+        events.append(event if draw.random() > 0.02 else {**event, "channel": "fax"})
+    return events
+
+
+@pytest.fixture(scope="module")
+def booster() -> xgboost.Booster:
+    draw = np.random.default_rng(5)
+    vectors = np.column_stack([draw.exponential(100, 2_000), draw.integers(1, 9, 2_000), draw.exponential(100, 2_000)])
+    fraud = vectors[:, 0] + 20 * vectors[:, 1] + 60 * draw.normal(size=2_000) > 260
+    data = xgboost.DMatrix(vectors, label=fraud, feature_names=["amount", "count", "usual amount"])
+    return xgboost.train({"objective": "binary:logistic", "max_depth": 3, "nthread": 1}, data, num_boost_round=8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_native_decisions_are_the_reference_s(tmp_path: Path, booster: xgboost.Booster, level: str, seed: int) -> None:
+    policy, features = random_policy(seed), payment_features()
+    compile_bundle(features=features, model=booster, policy=policy, output=tmp_path / "a.qt", target=level)
+    assert Policy.from_toml(policy.as_toml()) == policy
+    engine = qt.Engine.load(tmp_path / "a.qt", hash_key=KEY, max_keys=1_000, max_history_bytes=1 << 22)
+    reference = ReferenceEngine(features, load_model(booster).ensemble, policy, hash_key=KEY)
+    events = payments(400, seed)
+    rules = set()
+    for event in events:
+        found, expected = engine.decide(event), reference.decide(event)
+        assert (found.outcome, found.rule, found.propensity) == (expected.outcome, expected.rule, expected.propensity)
+        assert (found.status, found.aligned_score) == (expected.status, expected.aligned_score)
+        assert found.margin == expected.margin or math.isnan(expected.margin)
+        rules.add(found.rule)
+    assert len(rules) > 7, rules
+    again = qt.Engine.load(tmp_path / "a.qt", hash_key=KEY, max_keys=1_000, max_history_bytes=1 << 22)
+    batch = again.decide_batch(pa.Table.from_pylist([event for event in events if event["channel"] != "fax"]))
+    assert set(batch.rules) <= {rule or "" for rule in rules}
+    assert (batch.rule_codes >= -1).all()
+
+
+def test_a_condition_that_does_not_fit_the_bundle_is_refused(tmp_path: Path, booster: xgboost.Booster) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        '[thresholds]\nreview = 0.5\n[fallback]\ninvalid = "review"\n'
+        '[[block]]\nname = "x"\nwhen = "amount > 5 and merchant == \'m\'"\n'
+    )
+    with pytest.raises(
+        PolicyError, match=r"policy.toml:7:24: rule 'x': expected a field of the event or a feature, found"
+    ):
+        compile_bundle(features=payment_features(), model=booster, policy=path, output=tmp_path / "a.qt")
+    assert not (tmp_path / "a.qt").exists()
