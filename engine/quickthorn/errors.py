@@ -39,6 +39,14 @@ class PolicyError(QuickthornError):
     """A policy file is malformed or contradicts itself."""
 
 
+class ConditionError(PolicyError):
+    """A condition breaks its grammar or does not fit; ``column`` is the character where, counted from 1."""
+
+    def __init__(self, message: str, column: int) -> None:
+        super().__init__(message)
+        self.column = column
+
+
 class ToolchainError(QuickthornError):
     """No usable C++ compiler was found, or it refused the generated source."""
 

@@ -11,9 +11,8 @@ import pytest
 import quickthorn as qt
 from quickthorn.decision.checking import Names, condition
 from quickthorn.decision.compiled import compile_conditions
-from quickthorn.decision.grammar import Unreadable
 from quickthorn.decision.policy_file import read_policy
-from quickthorn.errors import PolicyError
+from quickthorn.errors import ConditionError, PolicyError
 from quickthorn.reference.conditions import holds
 
 
@@ -113,7 +112,7 @@ def test_nothing_that_is_missing_compares(text: str) -> None:
     ],
 )
 def test_a_wrong_condition_says_where(text: str, column: int, message: str) -> None:
-    with pytest.raises(Unreadable, match=re.escape(message)) as caught:
+    with pytest.raises(ConditionError, match=re.escape(message)) as caught:
         condition(text, NAMES)
     assert caught.value.column == column
 

@@ -26,7 +26,8 @@ from quickthorn.decision.expression import (
     Type,
     children,
 )
-from quickthorn.decision.grammar import Unreadable, parse
+from quickthorn.decision.grammar import parse
+from quickthorn.errors import ConditionError
 from quickthorn.event import Field
 from quickthorn.event.fields import Category
 
@@ -61,12 +62,12 @@ class Names:
 
 
 def condition(text: str, names: Names) -> Expression:
-    """A condition, true or false of every event; Unreadable where it is none."""
+    """A condition, true or false of every event; ConditionError where it is none."""
     return _Checker(names).of_type(parse(text), "truth")
 
 
 def amount(text: str, names: Names) -> Expression:
-    """An expression that is a number; Unreadable where it is none."""
+    """An expression that is a number; ConditionError where it is none."""
     return _Checker(names).of_type(parse(text), "number")
 
 
@@ -138,7 +139,7 @@ class _Checker:
         found = type_of(expression)
         if found != wanted:
             described = {"number": "a number", "text": "a text", "truth": "a condition"}
-            raise Unreadable(f"expected {described[wanted]}, found {described[found]}", _column(tree))
+            raise ConditionError(f"expected {described[wanted]}, found {described[found]}", _column(tree))
 
     def read_both(self, tree: Any, nonzero: Facts) -> Expression:
         return self._parts(tree, nonzero, Both, holds=True)
@@ -164,7 +165,9 @@ class _Checker:
         one, other = self.read(left, nonzero), self.read(right, nonzero)
         self.require(other, type_of(one), right)
         if type_of(one) != "number" and str(operator) not in ("==", "!="):
-            raise Unreadable(f"expected == or != between values that are no numbers, found {operator}", _column(tree))
+            raise ConditionError(
+                f"expected == or != between values that are no numbers, found {operator}", _column(tree)
+            )
         self._check_texts(one, (other,), tree)
         self._check_texts(other, (one,), tree)
         return Compare(str(operator), one, other)  # type: ignore[arg-type]  # the grammar has no others
@@ -184,7 +187,9 @@ class _Checker:
     def read_missing(self, tree: Any, nonzero: Facts) -> Expression:
         operand = self.read(tree.children[0], nonzero)
         if not isinstance(operand, (EventField, Feature, Scored)):
-            raise Unreadable("expected a field or a feature that may be missing, found something else", _column(tree))
+            raise ConditionError(
+                "expected a field or a feature that may be missing, found something else", _column(tree)
+            )
         return Missing(operand)
 
     def read_not_missing(self, tree: Any, nonzero: Facts) -> Expression:
@@ -203,7 +208,7 @@ class _Checker:
             right = self.read(operand, nonzero)
             self.require(right, "number", operand)
             if operator == "/" and not (constant_of(right) or right in nonzero):
-                raise Unreadable(
+                raise ConditionError(
                     "expected a divisor that cannot be 0: a constant, or one that was compared before, as in "
                     "`x > 0 and y / x > 2`",
                     _column(operand),
@@ -219,7 +224,7 @@ class _Checker:
     def read_number(self, tree: Any, nonzero: Facts) -> Expression:
         value = float(str(tree.children[0]).replace("_", ""))
         if not math.isfinite(value):
-            raise Unreadable(f"expected a finite number, found {tree.children[0]}", _column(tree))
+            raise ConditionError(f"expected a finite number, found {tree.children[0]}", _column(tree))
         return Number(value)
 
     def read_negative_number(self, tree: Any, nonzero: Facts) -> Expression:
@@ -230,7 +235,7 @@ class _Checker:
     def read_text(self, tree: Any, nonzero: Facts) -> Expression:
         value = str(tree.children[0])[1:-1]
         if len(value.encode("utf-8", "surrogatepass")) > 256:
-            raise Unreadable("expected a text of at most 256 bytes, found a longer one", _column(tree))
+            raise ConditionError("expected a text of at most 256 bytes, found a longer one", _column(tree))
         return Text(value)
 
     def read_true(self, tree: Any, nonzero: Facts) -> Expression:
@@ -244,12 +249,12 @@ class _Checker:
         if name in SCORED:
             if name in self.names.scored:
                 return Scored(name)
-            raise Unreadable(f"expected a name that has a value here, found {name!r}", _column(tree))
+            raise ConditionError(f"expected a name that has a value here, found {name!r}", _column(tree))
         if name in self.names.fields:
             return self._field(name, tree)
         if name in self.names.features:
             return Feature(name, self.names.features[name])
-        raise Unreadable(f"expected a field of the event or a feature, found {name!r}", _column(tree))
+        raise ConditionError(f"expected a field of the event or a feature, found {name!r}", _column(tree))
 
     def read_event_name(self, tree: Any, nonzero: Facts) -> Expression:
         return self._field(_plain(tree), tree)
@@ -257,15 +262,15 @@ class _Checker:
     def read_feature_name(self, tree: Any, nonzero: Facts) -> Expression:
         name = _plain(tree)
         if name not in self.names.features:
-            raise Unreadable(f"expected a feature, found {name!r}", _column(tree))
+            raise ConditionError(f"expected a feature, found {name!r}", _column(tree))
         return Feature(name, self.names.features[name])
 
     def _field(self, name: str, tree: Any) -> Expression:
         field = self.names.fields.get(name)
         if field is None:
-            raise Unreadable(f"expected a field of the event, found {name!r}", _column(tree))
+            raise ConditionError(f"expected a field of the event, found {name!r}", _column(tree))
         if field.kind not in _FIELD_TYPES:
-            raise Unreadable("expected a field to decide by, found the event's own id", _column(tree))
+            raise ConditionError("expected a field to decide by, found the event's own id", _column(tree))
         return EventField(name, field.index, field.kind, field.scale if field.kind == "money" else 0)
 
     def _check_texts(self, operand: Expression, values: tuple[Expression, ...], tree: Any) -> None:
@@ -275,7 +280,7 @@ class _Checker:
             for value in values:
                 if isinstance(value, Text) and value.value not in field.values:
                     known = ", ".join(map(repr, field.values))
-                    raise Unreadable(f"expected one of {known}, found {value.value!r}", _column(tree))
+                    raise ConditionError(f"expected one of {known}, found {value.value!r}", _column(tree))
 
 
 def _column(tree: Any) -> int:

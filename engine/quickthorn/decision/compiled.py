@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from quickthorn.decision.checking import SCORED, Names, amount, condition
 from quickthorn.decision.expression import Compare, EventField, Expression, Number, Scored, Truth, walk
-from quickthorn.decision.grammar import Unreadable
 from quickthorn.decision.policy_file import PolicySource
-from quickthorn.errors import PolicyError
+from quickthorn.errors import ConditionError, PolicyError
 from quickthorn.event import Field
 
 
@@ -62,7 +61,7 @@ def compile_conditions(source: PolicySource, fields: Sequence[Field], features: 
     def read(text: str, where: str, reader: Callable[[str, Names], Expression], over: Names) -> Expression:
         try:
             return reader(text, over)
-        except Unreadable as error:
+        except ConditionError as error:
             raise PolicyError(f"{source.place(text, error.column)}: {where}: {error}") from None
 
     rules = tuple(read(rule.when, f"rule {rule.name!r}", condition, names) for rule, _ in policy.rules)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final
 
+from quickthorn.errors import ConditionError
 from quickthorn.extras import require
 
 GRAMMAR: Final = r"""
@@ -49,27 +50,19 @@ NAME: /[A-Za-z_][A-Za-z0-9_]*/
 """
 
 
-class Unreadable(ValueError):
-    """A condition that is none: what is wrong, and at which character, counted from 1."""
-
-    def __init__(self, message: str, column: int) -> None:
-        super().__init__(message)
-        self.column = column
-
-
 def parse(text: str) -> Any:
-    """The condition as a tree of lark's; Unreadable where it breaks the grammar."""
+    """The condition as a tree of lark's; ConditionError where it breaks the grammar."""
     lark = require("lark", "compile", "reading a policy's conditions")
     try:
         return _parser().parse(text)
     except lark.exceptions.UnexpectedEOF as error:
-        raise Unreadable("expected more, found the end", len(text) + 1) from error
+        raise ConditionError("expected more, found the end", len(text) + 1) from error
     except lark.exceptions.UnexpectedToken as error:
         if error.token.type == "$END":
-            raise Unreadable("expected more, found the end", len(text) + 1) from None
-        raise Unreadable(f"expected something else, found {str(error.token)!r}", error.pos_in_stream + 1) from None
+            raise ConditionError("expected more, found the end", len(text) + 1) from None
+        raise ConditionError(f"expected something else, found {str(error.token)!r}", error.pos_in_stream + 1) from None
     except lark.exceptions.UnexpectedCharacters as error:
-        raise Unreadable(
+        raise ConditionError(
             f"expected something else, found {text[error.pos_in_stream]!r}", error.pos_in_stream + 1
         ) from None
 
