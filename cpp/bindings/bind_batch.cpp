@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <optional>
 
 #include "arrow_capsules.hpp"
 #include "engine_object.hpp"
@@ -61,7 +62,7 @@ Pass pass_named(const std::string& name) {
     throw py::value_error("pass: expected decide, score, observe or replay, found '" + name + "'");
 }
 
-py::dict run_over(EngineBody& body, PyObject* events, Pass pass) {
+py::dict run_over(EngineBody& body, PyObject* events, Pass pass, unsigned threads) {
     const char* protocol = ArrowStream::protocol_of(events);
     if (protocol == nullptr) {
         throw ArrowError("events: expected an object with the Arrow PyCapsule interface, found " + shown(events));
@@ -72,9 +73,15 @@ py::dict run_over(EngineBody& body, PyObject* events, Pass pass) {
     BatchResult result;
     {
         const py::gil_scoped_release unlocked;
+        std::optional<SharedReplay> replay;
+        if (pass == Pass::replay) replay.emplace(body.engine(), threads);
         while (const ArrowArray* batch = stream.next()) {
             reader.open(*batch);
-            run(body.engine(), reader, row, pass, result);
+            if (replay) {
+                run(*replay, body.engine(), reader, result);
+            } else {
+                run(body.engine(), reader, row, pass, result);
+            }
         }
     }
     return as_dict(std::move(result), body, body.engine().feature_count());
@@ -84,14 +91,17 @@ py::dict run_over(EngineBody& body, PyObject* events, Pass pass) {
 
 PyObject* run_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
     return guarded([&]() -> PyObject* {
-        if (count != 2) throw py::value_error("_run_batch() takes events and the name of a pass");
+        if (count != 2 && count != 3) {
+            throw py::value_error("_run_batch() takes events, the name of a pass and a number of threads for replay");
+        }
         EngineBody& body = body_of(self);
         const Pass pass = pass_named(py::cast<std::string>(arguments[1]));
         if (!body.engine().has_forest() && (pass == Pass::decide || pass == Pass::score)) {
             return raise_error("BundleError",
                                "bundle: expected a forest to score with, found a bundle of features only");
         }
-        return run_over(body, arguments[0], pass).release().ptr();
+        const unsigned threads = count == 3 ? py::cast<unsigned>(arguments[2]) : 1;
+        return run_over(body, arguments[0], pass, threads).release().ptr();
     });
 }
 

@@ -25,16 +25,6 @@ void append_invalid(Engine& engine, Pass pass, BatchResult& result) {
     }
     engine.count_invalid();
     result.statuses.push_back(static_cast<std::uint8_t>(Status::invalid));
-    if (pass == Pass::replay) {
-        result.vectors.insert(result.vectors.end(), engine.feature_count(), missing);
-    }
-}
-
-void append_replayed(Engine& engine, const EventRow& event, BatchResult& result) {
-    const std::size_t begin = result.vectors.size();
-    result.vectors.resize(begin + engine.feature_count());
-    const Status status = engine.replay(event, std::span(result.vectors).subspan(begin));
-    result.statuses.push_back(static_cast<std::uint8_t>(status));
 }
 
 }  // namespace
@@ -53,8 +43,26 @@ void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, 
             case Pass::decide: append(result, engine.decide(event)); break;
             case Pass::score: append(result, engine.score(event)); break;
             case Pass::observe: result.statuses.push_back(static_cast<std::uint8_t>(engine.observe(event))); break;
-            case Pass::replay: append_replayed(engine, event, result); break;
+            case Pass::replay: break;  // by SharedReplay
         }
+    }
+}
+
+void run(SharedReplay& replay, const Engine& engine, const ArrowEvents& events, BatchResult& result) {
+    const auto count = static_cast<std::size_t>(events.length());
+    const std::size_t done = result.statuses.size();
+    result.vectors.resize(result.vectors.size() + count * engine.feature_count());
+    result.statuses.resize(done + count);
+    std::vector<SharedReplay::Outcome> outcomes(count);
+    const auto read = [&](std::int64_t row, EventRow& event) { return events.read(row, event); };
+    replay.run(events.length(), read, std::span(result.vectors).subspan(done * engine.feature_count()), outcomes);
+    for (std::size_t row = 0; row < count; ++row) {
+        result.statuses[done + row] = static_cast<std::uint8_t>(outcomes[row].status);
+        const EventFault& fault = outcomes[row].fault;
+        if (fault.fault == Fault::none) continue;
+        const auto number = static_cast<std::int64_t>(row);
+        result.faults.push_back(
+            {static_cast<std::int64_t>(done) + number, fault.field, fault.fault, events.shown(number, fault.field)});
     }
 }
 

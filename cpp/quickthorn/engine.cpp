@@ -19,23 +19,6 @@ Status worse(Status one, Status other) { return std::max(one, other); }
 
 }  // namespace
 
-// One caller's turn with the engine; a batch that sees somebody waiting steps aside between chunks.
-class Engine::Turn {
-public:
-    explicit Turn(const Engine& engine) : engine_(engine) {
-        if (engine_.turn_.try_lock()) return;
-        engine_.waiting_.fetch_add(1, std::memory_order_relaxed);
-        engine_.turn_.lock();
-        engine_.waiting_.fetch_sub(1, std::memory_order_relaxed);
-    }
-    ~Turn() { engine_.turn_.unlock(); }
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
-
-private:
-    const Engine& engine_;
-};
-
 Engine::Engine(const quickthorn_library& library, const EventSchema& schema, const Calibration& link,
                const std::optional<KnotTable>& knots, const Policy& policy, const EngineLimits& limits)
     : library_(library),
@@ -88,6 +71,10 @@ Status Engine::features(const EventRow& event, std::span<double> vector) {
 
 Status Engine::replay(const EventRow& event, std::span<double> vector) {
     const Turn turn(*this);
+    return replay_in_turn(event, vector);
+}
+
+Status Engine::replay_in_turn(const EventRow& event, std::span<double> vector) {
     ++state_->totals.counters.observed;
     const Meeting meeting = read_features(event);
     std::ranges::copy(vector_, vector.begin());
@@ -147,21 +134,25 @@ void Engine::give_way() const {
     while (waiting_.load(std::memory_order_relaxed) != 0) std::this_thread::yield();
 }
 
+Engine::Key Engine::key_of(const EventRow& event, const quickthorn_group& group) {
+    Key key;
+    key.hash = event.hash(group.entity_slots[0]);
+    key.present = event.present(group.entity_slots[0]);
+    for (std::uint32_t entity = 1; entity < group.entity_count; ++entity) {
+        key.hash = joined(key.hash, event.hash(group.entity_slots[entity]));
+        key.present = key.present && event.present(group.entity_slots[entity]);
+    }
+    return key;
+}
+
 // All keys are hashed by the time an event arrives here: what they lead to is fetched for all of them together, not in
 // turn. meet() goes on to their rows, so that nothing is waited for once the first kernel runs.
 void Engine::prefetch(const EventRow& event) {
     state_->seen_ids.prefetch(event.id());
     const std::span<EntityHistory> histories = state_->histories;
     for (std::size_t i = 0; i < histories.size(); ++i) {
-        const quickthorn_group& group = histories[i].group();
-        Key& key = keys_[i];
-        key.hash = event.hash(group.entity_slots[0]);
-        key.present = event.present(group.entity_slots[0]);
-        for (std::uint32_t entity = 1; entity < group.entity_count; ++entity) {
-            key.hash = joined(key.hash, event.hash(group.entity_slots[entity]));
-            key.present = key.present && event.present(group.entity_slots[entity]);
-        }
-        histories[i].prefetch(key.hash);
+        keys_[i] = key_of(event, histories[i].group());
+        histories[i].prefetch(keys_[i].hash);
     }
     for (Components& components : state_->components) components.prefetch(event.slots(), event.hashes());
     for (std::size_t i = 0; i < histories.size(); ++i) histories[i].prefetch_record(keys_[i].hash);
@@ -245,13 +236,13 @@ Status Engine::update(const EventRow& event, const Meeting& meeting) {
         if (!keys_[i].present) continue;
         const Stored stored = histories[i].store(keys_[i].hash, keys_[i].entity, view);
         count(stored);
-        if (stored == Stored::over_limit || stored == Stored::out_of_space) status = worse(status, Status::capped);
+        if (is_capped(stored)) status = worse(status, Status::capped);
     }
     for (Components& components : state_->components) {
         if (!components.any()) continue;
         const Linked linked = components.store(view);
         count(linked);
-        if (linked == Linked::over_cap || linked == Linked::out_of_space) status = worse(status, Status::capped);
+        if (is_capped(linked)) status = worse(status, Status::capped);
     }
     state_->totals.clock_us = std::max(state_->totals.clock_us, event.time_us());
     return status;

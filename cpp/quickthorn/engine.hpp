@@ -69,6 +69,8 @@ public:
     void give_way() const;
 
 private:
+    friend class SharedReplay;
+
     // An event met with what is remembered of its id and its entities.
     struct Meeting {
         Status status = Status::ok;
@@ -87,6 +89,11 @@ private:
     EventView view_of(const EventRow& event) const {
         return {event.time_us(), event.slots(), event.hashes(), state_->totals.clock_us};
     }
+    static Key key_of(const EventRow& event, const quickthorn_group& group);
+    // Whether the limits left something out.
+    static bool is_capped(Stored stored) { return stored == Stored::over_limit || stored == Stored::out_of_space; }
+    static bool is_capped(Linked linked) { return linked == Linked::over_cap || linked == Linked::out_of_space; }
+    Status replay_in_turn(const EventRow& event, std::span<double> vector);
     void prefetch(const EventRow& event);
     Meeting meet(const EventRow& event);
     Meeting read_features(const EventRow& event);
@@ -109,6 +116,23 @@ private:
     std::vector<double> vector_;          // the feature vector
     mutable std::mutex turn_;
     mutable std::atomic<int> waiting_{0};
+};
+
+// One caller's turn with the engine; a batch that sees somebody waiting steps aside between chunks.
+class Engine::Turn {
+public:
+    explicit Turn(const Engine& engine) : engine_(engine) {
+        if (engine_.turn_.try_lock()) return;
+        engine_.waiting_.fetch_add(1, std::memory_order_relaxed);
+        engine_.turn_.lock();
+        engine_.waiting_.fetch_sub(1, std::memory_order_relaxed);
+    }
+    ~Turn() { engine_.turn_.unlock(); }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+private:
+    const Engine& engine_;
 };
 
 }  // namespace quickthorn

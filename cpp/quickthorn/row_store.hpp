@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <optional>
 
@@ -18,16 +19,20 @@ public:
           base_(region.carve(bytes)),
           bytes_(bytes) {}
 
+    // Groups may take at once; which gets which bytes is of no account to what they keep there.
     std::optional<Region::Offset> take(std::size_t bytes) {
         const std::size_t size = (bytes + 63) / 64 * 64;
-        if (size > bytes_ - *used_) return std::nullopt;
-        const Region::Offset offset = base_ + *used_;
-        *used_ += size;
-        return offset;
+        const std::atomic_ref used(*used_);
+        std::uint64_t before = used.load(std::memory_order_relaxed);
+        do {
+            if (size > bytes_ - before) return std::nullopt;
+        } while (!used.compare_exchange_weak(before, before + size, std::memory_order_relaxed));
+        return base_ + before;
     }
 
     Region& region() { return region_; }
     std::size_t used_bytes() const { return *used_; }
+    std::size_t bytes() const { return bytes_; }
 
 private:
     Region& region_;

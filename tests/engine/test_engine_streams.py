@@ -51,9 +51,9 @@ def test_replay_in_any_batches_is_one_event_after_the_other(specimens: Any, name
     specimen, table = specimens[name], stream(400, seed=3)
     names = list(specimen.features.names)
 
-    def replayed(size: int) -> Any:
+    def replayed(size: int, threads: int = 1) -> Any:
         engine = qt.Engine.load(specimen.path, hash_key=KEY)
-        parts = [replay(engine, table.slice(first, size)) for first in range(0, table.num_rows, size)]
+        parts = [replay(engine, table.slice(first, size), threads=threads) for first in range(0, table.num_rows, size)]
         return pa.concat_tables(parts)
 
     whole = replayed(table.num_rows)
@@ -63,9 +63,16 @@ def test_replay_in_any_batches_is_one_event_after_the_other(specimens: Any, name
         rows.append(list(engine.features(event).values()))
         engine.observe(event)
     expected = np.array(rows).T
-    for found in (whole, replayed(37), replayed(1)):
+    for found in (whole, replayed(37), replayed(1), *(replayed(table.num_rows, threads) for threads in (2, 3, 8))):
+        assert found["status"].equals(whole["status"])
         for column, values in zip(names, expected, strict=True):
             np.testing.assert_array_equal(found[column].to_numpy(), values, err_msg=column)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 257, 1.0, True, "2", None])
+def test_a_number_of_threads_that_is_none_is_refused(specimens: Any, threads: Any) -> None:
+    with pytest.raises(ValueError, match=r"^threads: expected 1 to 256, found "):
+        replay(qt.Engine.load(specimens["tight"].path), stream(1, seed=1), threads=threads)
 
 
 class Login(qt.Event):

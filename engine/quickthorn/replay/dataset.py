@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _CHUNK_ROWS = 65_536
+THREADS_MOST = 256
 
 
 def replay(
@@ -28,6 +29,7 @@ def replay(
     errors: Literal["raise", "keep"] = "raise",
     advance: Callable[[int], object] | None = None,
     cache: bool | str | os.PathLike[str] = True,
+    threads: int = 1,
 ) -> pa.Table:
     """The features of every event as they stood when it happened, as a pyarrow.Table.
 
@@ -37,6 +39,8 @@ def replay(
                   with missing features and status "invalid"
     ``advance``   called with the number of events done since the last call
     ``cache``     where a FeatureSet that was compiled before is taken from, as for ``compile_bundle``
+    ``threads``   how many threads share the work, 1 to 256; each takes entities of one kind (cards, merchants), so more
+                  than there are kinds gain little. The result is the same for any number, to the bit
 
     The table has the event id and event time as they came in, one float64 column per feature (NaN where missing), and
     ``status``, one row per event, in the events' order. Every event is read, then stored: exactly what ``decide`` does.
@@ -44,6 +48,8 @@ def replay(
     pa = require("pyarrow", "compile", "replaying events")
     if errors not in ("raise", "keep"):
         raise ValueError(f'errors: expected "raise" or "keep", found {errors!r}')
+    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= THREADS_MOST:
+        raise ValueError(f"threads: expected 1 to {THREADS_MOST}, found {threads!r}")
     if not any(hasattr(events, protocol) for protocol in ("__arrow_c_stream__", "__arrow_c_array__")):
         raise EventError(
             f"events: expected an object with the Arrow PyCapsule interface, found {type(events).__name__}"
@@ -54,7 +60,7 @@ def replay(
     columns: list[Any] = []
     statuses: list[Any] = []
     for first in range(0, max(table.num_rows, 1), _CHUNK_ROWS):
-        ran = engine._run_batch(table.slice(first, _CHUNK_ROWS), "replay")
+        ran = engine._run_batch(table.slice(first, _CHUNK_ROWS), "replay", threads)
         if ran["errors"] and errors == "raise":
             row, message = ran["errors"][0]
             raise EventError(f"events[{first + row}].{message}")

@@ -1,0 +1,97 @@
+// Replay of many events by several threads, with the results of one event after the other.
+#pragma once
+
+#include <atomic>
+#include <barrier>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "quickthorn/arrow_events.hpp"
+#include "quickthorn/engine.hpp"
+
+namespace quickthorn {
+
+// What an entity, or a component, holds depends on the events that came to it, in their order, and on nothing that is
+// kept elsewhere. So the work is shared by what it changes: each group of entities and each component is taken by one
+// thread, which takes it through all events of a chunk. What events have in common, their ids and the engine's clock,
+// goes before that, in order and on one thread; reading events and deriving features are shared by events. Whatever the
+// number of threads, every value is computed from the same rows by the same instructions.
+//
+// One limit is common to all groups: the space for rows. Where a chunk might use it up, its events go one by one.
+class SharedReplay {
+public:
+    // Reads the event of that number into the row, and says what is wrong with it. Called from any of the threads.
+    using ReadEvent = std::function<EventFault(std::int64_t number, EventRow& row)>;
+
+    SharedReplay(Engine& engine, unsigned threads);
+
+    // What became of an event.
+    struct Outcome {
+        Status status = Status::ok;
+        EventFault fault;
+    };
+
+    // Replays events 0 to count − 1; writes feature_count values an event, missing where it is invalid. The memory they
+    // are written to is there before the call.
+    void run(std::int64_t count, const ReadEvent& read_event, std::span<double> vectors, std::span<Outcome> outcomes);
+
+private:
+    static constexpr std::int64_t chunk_events = 512;
+    // How many events before its turn the parts of an event's memory are fetched, each found through the one before.
+    static constexpr std::size_t bucket_ahead = 12, record_ahead = 8, rows_ahead = 4;
+
+    struct Common {
+        std::int64_t clock_us = 0;  // of the engine when the event came
+        bool valid = false;
+        bool duplicate = false;
+    };
+    // What storing an event did to one group or component.
+    struct Effect {
+        bool late = false;
+        Stored stored = Stored::in_order;
+        Linked linked = Linked::in_order;
+        bool happened = false;
+    };
+    struct Call {
+        std::int64_t count;
+        const ReadEvent& read_event;
+        std::span<double> vectors;
+        std::span<Outcome> outcomes;
+    };
+
+    void work(unsigned thread, const Call& call, std::barrier<>& together);
+    void read(unsigned thread, const Call& call);
+    void meet(const Call& call);
+    bool space_may_run_out() const;
+    void go_one_by_one(const Call& call);
+    void take_unit(std::size_t unit);
+    void take_group(std::size_t unit, EntityHistory& history);
+    void take_component(std::size_t unit, Components& components);
+    void derive(unsigned thread, const Call& call);
+    void count_effects();
+
+    EventView view_of(std::size_t place) const;
+    Effect& effect(std::size_t unit, std::size_t place) { return effects_[unit * chunk_events + place]; }
+    double* values_of(std::size_t place) { return values_.data() + place * engine_.library_.value_count; }
+    // A thread's share of the chunk's events.
+    std::pair<std::size_t, std::size_t> share(unsigned thread) const;
+
+    Engine& engine_;
+    unsigned threads_;
+    std::size_t units_;
+    std::vector<std::unique_ptr<EventRow>> rows_;
+    std::vector<Common> common_;
+    std::vector<Effect> effects_;
+    std::vector<double> values_;
+    std::vector<Engine::Key> keys_;  // per group and event of the chunk
+    std::int64_t first_ = 0;         // number of the chunk's first event
+    std::size_t events_ = 0;         // in the chunk
+    bool one_by_one_ = false;
+    std::atomic<std::size_t> next_unit_{0};
+};
+
+}  // namespace quickthorn
