@@ -150,7 +150,7 @@ int main(int count, char** arguments) {
     limits.remembered_ids = 1u << 17;
     const double tick_ns = ns_per_tick();
     const std::uint64_t before_bytes = resident_bytes();
-    Engine engine(library.entry(), schema, Calibration{}, Policy{}, limits);
+    Engine engine(library.entry(), schema, Calibration{}, std::nullopt, Policy{}, limits);
     std::vector<double> vector(engine.feature_count());
     Stream stream(entities, keys, static_cast<std::int64_t>(number(5) / events_per_key));
 

@@ -61,6 +61,7 @@ quickthorn_library library() {
     made.groups = groups;
     made.derive = derive;
     made.forest = nullptr;
+    made.policy = nullptr;
     return made;
 }
 
@@ -113,7 +114,7 @@ struct Replayed {
 Replayed one_by_one(const EngineLimits& limits, std::int64_t events) {
     const quickthorn_library made = library();
     const EventSchema fields = schema();
-    Engine engine(made, fields, Calibration{}, Policy{}, limits);
+    Engine engine(made, fields, Calibration{}, std::nullopt, Policy{}, limits);
     EventRow row(fields);
     Replayed found{std::vector<double>(static_cast<std::size_t>(events) * feature_count), {}, {}, 0};
     for (std::int64_t number = 0; number < events; ++number) {
@@ -134,7 +135,7 @@ Replayed one_by_one(const EngineLimits& limits, std::int64_t events) {
 Replayed shared(const EngineLimits& limits, std::int64_t events, unsigned threads, std::int64_t batch) {
     const quickthorn_library made = library();
     const EventSchema fields = schema();
-    Engine engine(made, fields, Calibration{}, Policy{}, limits);
+    Engine engine(made, fields, Calibration{}, std::nullopt, Policy{}, limits);
     SharedReplay replay(engine, threads);
     Replayed found{std::vector<double>(static_cast<std::size_t>(events) * feature_count), {}, {}, 0};
     for (std::int64_t first = 0; first < events; first += batch) {
