@@ -39,7 +39,8 @@ _METHOD = """\
   nanoseconds of processor time per row.
 - **Compiling.** Seconds of processor time of everything between the trained model's file and what serving loads,
   imports apart, and the largest process' memory. What rivals compile is kept from run to run with the seconds it
-  took then. A rival that has not finished after 40 minutes, or asks for more memory than its limit, is stopped.
+  took then. A rival that has not finished after {prepare_minutes:.0f} minutes, or asks for more memory than its
+  limit, is stopped.
 """
 
 
@@ -213,6 +214,7 @@ def _method(document: dict[str, Any], results: Summary) -> str:
     return _METHOD.format(
         rows=f"{settings['rows']:,}",
         processor=settings["processor"],
+        prepare_minutes=settings["prepare_limit_s"] / 60,
         rounds=len(document["rounds"]),
         clock=results.clock("empty_ns"),
         step=results.clock("step_ns"),

@@ -2,6 +2,7 @@
 
     python -m benchmarks.report                 models, compiling, three rounds, the curve; then the page
     python -m benchmarks.report --prepare       models and compiling only, for a run that measures at a quieter time
+    python -m benchmarks.report --prepared-only the same measurements, of the rivals that are ready
     python -m benchmarks.report --render        the page again, from the last run's results
     python -m benchmarks.report --small --page FOLDER   the same in a minute with small models, to see that it works
 
@@ -75,7 +76,12 @@ def run(chosen: argparse.Namespace, results: Path) -> None:
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "remark": chosen.remark,
         "machine": machine(),
-        "settings": {"processor": chosen.processor, "cold_rows": effort.cold_rows, "rows": made[0].card["test_rows"]},
+        "settings": {
+            "processor": chosen.processor,
+            "cold_rows": effort.cold_rows,
+            "prepare_limit_s": chosen.prepare_limit_s,
+            "rows": made[0].card["test_rows"],
+        },
         "models": {model.name: model.card for model in made},
         "reads": {adapter.name: adapter.libraries for adapter in taken},
         "tolerances": {adapter.name: adapter.tolerance for adapter in taken},
@@ -99,12 +105,18 @@ def prepare(chosen: argparse.Namespace) -> None:
     for model in _made(chosen):
         suite.prepare(rivals, [model])
     if not chosen.no_curve:
-        for point in curve.points(chosen.small):
-            curve.make(point, chosen.directory / "curve")
+        made = [curve.make(point, chosen.directory / "curve") for point in curve.points(chosen.small)]
+        suite.prepare([adapter for adapter in rivals if adapter.name == CURVE_RIVAL], made)
 
 
 def _suite(chosen: argparse.Namespace) -> Suite:
-    return Suite(chosen.directory, chosen.processor, install=not chosen.small, prepare_limit_s=chosen.prepare_limit_s)
+    return Suite(
+        chosen.directory,
+        chosen.processor,
+        install=not chosen.small,
+        prepare_limit_s=chosen.prepare_limit_s,
+        compile_rivals=not chosen.prepared_only,
+    )
 
 
 def _taken(chosen: argparse.Namespace) -> list[Adapter]:
@@ -169,6 +181,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--page", type=Path, default=ROOT / "benchmarks", help="the folder that README.md goes to")
     parser.add_argument("--render", action="store_true", help="measure nothing; render the last results")
     parser.add_argument("--prepare", action="store_true", help="make models and what rivals compile; measure nothing")
+    parser.add_argument("--prepared-only", action="store_true", help="leave out rivals that --prepare has not got to")
     parser.add_argument("--prepare-limit-s", type=int, default=PREPARE_LIMIT_S, help="for one rival and one model")
     parser.add_argument("--small", action="store_true", help="small models, one round, nothing installed")
     parser.add_argument("--rounds", type=int, default=ROUNDS)

@@ -40,6 +40,7 @@ class Suite:
     processor: int
     install: bool = True
     prepare_limit_s: int = PREPARE_LIMIT_S
+    compile_rivals: bool = True
     _interpreters: dict[str, Path | Refused] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -95,6 +96,8 @@ class Suite:
         kept = folder / "prepared.json"
         if adapter.recipe and kept.exists():
             return dict(json.loads(kept.read_text()))
+        if adapter.recipe and not self.compile_rivals:
+            return {"refused": "it was not prepared before this run"}
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         answer = self._run(adapter, "prepare", [model])[model.name]

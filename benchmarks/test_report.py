@@ -65,6 +65,17 @@ def test_the_same_results_give_the_same_page(small_run: tuple[dict[str, Any], Pa
     assert render(document, "curve.png") == (folder / "README.md").read_text()
 
 
+def test_a_run_of_what_is_prepared_compiles_nothing_for_rivals(tmp_path: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not installed")
+    one = ["--small", "--directory", str(tmp_path), "--no-curve", "--models", "M4", "--adapters"]
+    report.main([*one, "LightGBM", "--prepare"])
+    report.main([*one, "LightGBM", "Treelite GTIL", "--prepared-only", "--page", str(tmp_path / "page")])
+    document = json.loads((tmp_path / "results-small.json").read_text())
+    assert document["prepared"]["Treelite GTIL"]["M4"]["refused"] == "it was not prepared before this run"
+    assert "hot" in document["rounds"][0]["LightGBM"]["M4"]
+
+
 def test_results_are_never_kept_in_the_repository(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         report.main(["--small", "--directory", str(report.ROOT / "results")])

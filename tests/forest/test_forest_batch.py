@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.forest.test_forest_crowns import shaped_forest
 from tests.forest.test_forest_treelets import LEVELS, random_forest, training_rows
 
 from quickthorn.forest.batch_tables import MOST_LEAVES, Kind, batch_groups
@@ -101,3 +102,9 @@ def test_what_no_batch_serves_goes_row_by_row(xgboost: Any) -> None:
     assert len(ensemble.leaf_id) > ensemble.tree_count * MOST_LEAVES
     assert batch_groups(ensemble, TILE_ROWS) is None
     assert "each_row" in emit_fastest(ensemble, "avx512").cpp
+
+
+@pytest.mark.parametrize(("depth", "together"), [(6, True), (8, False)])
+def test_low_trees_of_many_leaves_go_row_by_row(depth: int, together: bool) -> None:
+    ensemble = shaped_forest(np.random.default_rng(depth), 40, 20, depth, 100)
+    assert ("forest_batch.hpp" in emit_fastest(ensemble, "avx512").cpp) == together

@@ -62,7 +62,7 @@ def test_depth_wise_trees_of_every_depth(xgboost: Any, agree: Callable[..., None
     matrix, label = training_rows(1_500, 9)
     parameters = {"max_depth": depth, "objective": "binary:logistic", "nthread": 1, "min_child_weight": 0}
     model = load_model(xgboost.train(parameters, xgboost.DMatrix(matrix, label), 75))
-    assert cut(model.ensemble).even
+    assert cut(model.ensemble).groups[0].even
     agree(model, np.vstack([matrix[:60], probe_rows(model.ensemble, 120, seed=depth)]))
 
 
@@ -72,7 +72,7 @@ def test_leaf_wise_trees(lightgbm: Any, agree: Callable[..., None], leaves: int)
     matrix[:, 3] = np.nan_to_num(matrix[:, 3])  # a feature without missing values takes NaN for zero
     parameters = {"num_leaves": leaves, "min_data_in_leaf": 3, "objective": "binary", "verbosity": -1, "num_threads": 1}
     model = load_model(lightgbm.train(parameters, lightgbm.Dataset(matrix, label), 70))
-    assert cut(model.ensemble).even == (leaves == 2)
+    assert cut(model.ensemble).groups[0].even == (leaves == 2)
     agree(model, np.vstack([matrix[:60], probe_rows(model.ensemble, 120, seed=leaves)]))
 
 
@@ -130,10 +130,29 @@ def test_forests_of_unusual_shapes(
     agree: Callable[..., None], trees: int, features: int, depth: int, distinct: int
 ) -> None:
     ensemble = shaped_forest(np.random.default_rng(trees), trees, features, depth, distinct)
-    wide = len(cut(ensemble).tiles) > 8
+    wide = len(cut(ensemble).groups[0].tiles) > 8
     assert wide == (features == 400)
     rows = np.random.default_rng(2).integers(-1, distinct + 1, size=(150, features)).astype(np.float64)
     rows[np.random.default_rng(3).random(rows.shape) < 0.1] = np.nan
+    agree(ensemble, rows)
+
+
+@pytest.mark.parametrize("depth", [3, 40], ids=["even", "chains"])
+def test_trees_that_need_too_many_entries_together_are_divided_into_groups(
+    agree: Callable[..., None], depth: int
+) -> None:
+    random = np.random.default_rng(depth)
+    trees, features, each = 150, 250, 100
+    ensemble = shaped_forest(random, trees, each, depth, 30)
+    # Every half of the trees asks for features of its own.
+    tree = np.searchsorted(ensemble.roots, np.arange(len(ensemble.feature)), side="right") - 1
+    feature = (ensemble.feature + np.where(tree < trees // 2, 0, features - each)).astype(np.int32)
+    ensemble = replace(ensemble, feature_count=features, feature=feature)
+    counts = [group.tree_count for group in cut(ensemble).groups]
+    assert len(counts) == 2
+    assert sum(counts) == trees
+    rows = random.integers(-1, 31, size=(100, features)).astype(np.float64)
+    rows[random.random(rows.shape) < 0.1] = np.nan
     agree(ensemble, rows)
 
 

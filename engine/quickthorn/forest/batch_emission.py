@@ -48,6 +48,8 @@ _TILE_ROWS: dict[Vectors, int] = {"portable": 256, "avx2": 256, "avx512": 256}
 # Evaluating a tile of fewer rows costs more than evaluating them one by one.
 _FEWEST_ROWS: dict[Vectors, int] = {"portable": 16, "avx2": 24, "avx512": 48}
 _LOW = 8
+# A tree of up to eight levels costs one row as much as the tests of so many splits cost one of many rows (AVX-512).
+_SPLITS_OF_A_LOW_TREE = 190
 _STACK_BYTES = 192 * 1024
 _SEARCH_ENTRY = np.dtype(
     [
@@ -81,8 +83,7 @@ def with_batches(ensemble: Ensemble, vectors: Vectors, source: ForestSource) -> 
     groups = batch_groups(ensemble, tile_rows)
     if groups is None:
         return source
-    # Without byte permutes, ranking and leaves take so long that single rows win where trees are low.
-    if vectors != "avx512" and any(group.levels <= _LOW for group in groups):
+    if _single_rows_win(ensemble, groups, vectors):
         return source
     line_count = max(max(group.line_count for group in groups), 1)
     leaf_size = ensemble.leaf_value.dtype.itemsize
@@ -119,6 +120,18 @@ def with_batches(ensemble: Ensemble, vectors: Vectors, source: ForestSource) -> 
     cpp = source.cpp.replace(_INCLUDE, _INCLUDE + '#include "forest_batch.hpp"\n', 1)
     cpp = cpp.replace(_BEGIN, _BEGIN + declarations + "\n", 1)
     return ForestSource(cpp=_ROW_BY_ROW.sub(lambda loop: call.replace("margins", loop[1]), cpp), tables=bytes(tables))
+
+
+def _single_rows_win(ensemble: Ensemble, groups: list[BatchGroup], vectors: Vectors) -> bool:
+    """Whether rows are quicker one by one: a low tree takes the same time then, however many leaves it has."""
+    low = [group.levels <= _LOW for group in groups]
+    if vectors != "avx512":
+        # Without byte permutes, ranking many rows and looking up their leaves take long.
+        return any(low)
+    if not all(low) or ensemble.output_count > 1:
+        return False
+    splits, trees = sum(len(group.nodes) for group in groups), sum(len(group.trees) for group in groups)
+    return splits > _SPLITS_OF_A_LOW_TREE * trees
 
 
 def _kinds(groups: list[BatchGroup]) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from quickthorn.forest.crowns import Crowns
+from itertools import accumulate
+
+from quickthorn.forest.crowns import CrownGroup, Crowns
 from quickthorn.forest.emission import ForestSource, append_table, cpp_boolean
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.sums import C_TYPES, finish_steps, leaf_constant
@@ -19,7 +21,35 @@ namespace {{
 
 using Leaf = {leaf};
 
-constexpr quickthorn::treelets::CrownShape shape{{
+{shapes}
+
+template <quickthorn::treelets::CrownShape shape>
+using Forest = quickthorn::treelets::CrownForest<{value}, Leaf, shape>;
+
+struct Evaluator {{
+    static constexpr std::uint32_t feature_count = {feature_count};
+    static constexpr std::uint32_t output_count = 1;
+
+    double margin(const auto* row) const {{
+        Leaf sum = {start};
+{add}{finish}        return static_cast<double>(sum);
+    }}
+    void margins(const auto* row, double* margins) const {{ margins[0] = margin(row); }}
+    void leaves(const auto* row, std::int32_t* leaves) const {{
+{leaves}    }}
+    void batch(const auto* rows, std::ptrdiff_t row_stride, std::ptrdiff_t feature_stride, std::uint64_t row_count,
+               double* margins) const {{
+        quickthorn::forest::each_row(*this, rows, row_stride, feature_stride, row_count, margins);
+    }}
+}};
+
+}}  // namespace
+
+QUICKTHORN_EXPORT_FOREST(Evaluator)
+"""
+
+_SHAPE = """\
+constexpr quickthorn::treelets::CrownShape shape_{number}{{
     .zero_threshold = {zero_threshold},
     .strict = {strict},
     .even = {even},
@@ -32,30 +62,7 @@ constexpr quickthorn::treelets::CrownShape shape{{
     .branches = {branches},
     .values = {values},
     .ids = {ids},
-}};
-using Forest = quickthorn::treelets::CrownForest<{value}, Leaf, shape>;
-
-struct Evaluator {{
-    static constexpr std::uint32_t feature_count = {feature_count};
-    static constexpr std::uint32_t output_count = 1;
-
-    static Forest forest() {{ return Forest(quickthorn_forest_tables); }}
-    double margin(const auto* row) const {{
-        Leaf sum = forest().add(row, {start});
-{finish}        return static_cast<double>(sum);
-    }}
-    void margins(const auto* row, double* margins) const {{ margins[0] = margin(row); }}
-    void leaves(const auto* row, std::int32_t* leaves) const {{ forest().leaves(row, leaves); }}
-    void batch(const auto* rows, std::ptrdiff_t row_stride, std::ptrdiff_t feature_stride, std::uint64_t row_count,
-               double* margins) const {{
-        quickthorn::forest::each_row(*this, rows, row_stride, feature_stride, row_count, margins);
-    }}
-}};
-
-}}  // namespace
-
-QUICKTHORN_EXPORT_FOREST(Evaluator)
-"""
+}};"""
 
 
 def emit_crowns(ensemble: Ensemble, crowns: Crowns) -> ForestSource:
@@ -63,24 +70,44 @@ def emit_crowns(ensemble: Ensemble, crowns: Crowns) -> ForestSource:
     # The thresholds come first: entries point at them by number.
     tables = bytearray()
     append_table(tables, crowns.thresholds)
+    shapes = [_shape(tables, ensemble, group, number) for number, group in enumerate(crowns.groups)]
+    forests = [f"Forest<shape_{number}>(quickthorn_forest_tables)" for number in range(len(shapes))]
+    leaves = [
+        f"{forest}.leaves(row, leaves + {first});" for forest, first in zip(forests, _firsts(crowns), strict=True)
+    ]
     base_margin = leaf_constant(float(ensemble.base_margin[0]))
     cpp = _SOURCE.format(
+        shapes="\n\n".join(shapes),
         value=C_TYPES[ensemble.precision],
         leaf=C_TYPES[ensemble.sum_precision],
-        zero_threshold=ensemble.zero_threshold.hex(),
-        strict=cpp_boolean(ensemble.operator == "<"),
-        even=cpp_boolean(crowns.even),
-        tree_count=crowns.tree_count,
-        tile_count=len(crowns.tiles),
-        crown_levels=crowns.crown_levels,
-        branch_levels=crowns.branch_levels,
-        tiles=append_table(tables, crowns.tiles),
-        crowns=append_table(tables, crowns.crowns),
-        branches=append_table(tables, crowns.branches),
-        values=append_table(tables, crowns.values.astype(crowns.values.dtype.newbyteorder("<"))),
-        ids=append_table(tables, crowns.ids.astype("<i4")),
         feature_count=ensemble.feature_count,
         start=leaf_constant(0.0) if ensemble.base_last else base_margin,
+        add="".join(f"        sum = {forest}.add(row, sum);\n" for forest in forests),
         finish="".join(f"        {step};\n" for step in finish_steps(ensemble, base_margin)),
+        leaves="".join(f"        {call}\n" for call in leaves),
     )
     return ForestSource(cpp=cpp, tables=bytes(tables))
+
+
+def _firsts(crowns: Crowns) -> list[int]:
+    """The number of each group's first tree."""
+    return [0, *accumulate(group.tree_count for group in crowns.groups)][:-1]
+
+
+def _shape(tables: bytearray, ensemble: Ensemble, group: CrownGroup, number: int) -> str:
+    """One group's tables, and the C++ constant that points at them."""
+    return _SHAPE.format(
+        number=number,
+        zero_threshold=ensemble.zero_threshold.hex(),
+        strict=cpp_boolean(ensemble.operator == "<"),
+        even=cpp_boolean(group.even),
+        tree_count=group.tree_count,
+        tile_count=len(group.tiles),
+        crown_levels=group.crown_levels,
+        branch_levels=group.branch_levels,
+        tiles=append_table(tables, group.tiles),
+        crowns=append_table(tables, group.crowns),
+        branches=append_table(tables, group.branches),
+        values=append_table(tables, group.values.astype(group.values.dtype.newbyteorder("<"))),
+        ids=append_table(tables, group.ids.astype("<i4")),
+    )

@@ -5,19 +5,22 @@ which are evaluated side by side. What hangs below an exit of a crown is a branc
 forest all branches have the same number of levels and end in leaves; else a branch has three levels and says where
 each of its exits leads, to a leaf or to another branch.
 
-A forest of more than 128 entries is *wide*: its slots have 16 bits, and it has branches only.
+Trees whose splits need more than 128 entries together are divided into a few groups, each with ranks of its own. Where
+that would take many, the forest is *wide*: its slots have 16 bits, and it has branches only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from quickthorn.forest.ensemble import Ensemble
-from quickthorn.forest.ranking import CODE_NEVER_RIGHT, MOST_ENTRIES, RankedSplits, Thresholds, entry_count
+from quickthorn.forest.ranking import CODE_NEVER_RIGHT, MOST_ENTRIES, RankedSplits, Thresholds, entry_count, tree_ranges
+from quickthorn.forest.tree_splits import TreeSplits, splits_of
 
 TREES_PER_CROWN = 32
 # Slots of 16 bits have one for whether to take one from the rank.
@@ -28,6 +31,10 @@ _ENTRIES_PER_TREE = 4
 _EVEN_CROWN_LEVELS = 5
 _CROWN_LEVELS = 4
 _MOST_BRANCH_LEVELS = 4
+# Ranking a row once more costs about as much as so many trees of a wide forest do in excess of narrow ones.
+_TREES_WORTH_RANKING = 48
+# Each group is code of its own.
+_MOST_GROUPS = 8
 # How many exits of an even forest may lead to repeated leaves, for each leaf there is.
 _REPEATS_ALLOWED = 8
 _LEAF = 2**31
@@ -63,8 +70,8 @@ def branch_dtype(wide: bool) -> np.dtype[Any]:
 
 
 @dataclass(frozen=True)
-class Crowns:
-    """A forest as crowns and branches; the fields of the C++ `CrownShape`, as arrays rather than offsets.
+class CrownGroup:
+    """Consecutive trees as crowns and branches; the fields of the C++ `CrownShape`, as arrays rather than offsets.
 
     `values` and `ids` are those of the leaves by leaf number; the values of an even forest lie in its branches.
     """
@@ -73,12 +80,19 @@ class Crowns:
     tree_count: int
     crown_levels: int
     branch_levels: int
-    thresholds: npt.NDArray[Any]
     tiles: npt.NDArray[Any]
     crowns: npt.NDArray[Any]
     branches: npt.NDArray[Any]
     values: npt.NDArray[Any]
     ids: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Crowns:
+    """A forest as crowns and branches: `thresholds` (in the forest's precision) and groups of trees in tree order."""
+
+    thresholds: npt.NDArray[Any]
+    groups: tuple[CrownGroup, ...]
 
 
 def crowns_pay(ensemble: Ensemble) -> bool:
@@ -93,53 +107,57 @@ def cut_crowns(ensemble: Ensemble) -> Crowns | None:
     scalar = ensemble.output_count == 1 and not ensemble.vector_leaves and ensemble.linear is None
     if ensemble.categorical.any() or not scalar:
         return None
-    splits = np.arange(len(ensemble.feature))
-    if entry_count(ensemble, splits) > _MOST_WIDE_ENTRIES:
+    trees = [TreeSplits.of(ensemble, int(root)) for root in ensemble.roots]
+    if entry_count(ensemble, splits_of(trees)) > _MOST_WIDE_ENTRIES:
         return None
-    return _Cutter(ensemble, RankedSplits(ensemble, splits)).cut()
+    thresholds = Thresholds(ensemble)
+    groups = [
+        _Cutter(ensemble, trees[first : first + count]).cut(thresholds) for first, count in _ranges_of(ensemble, trees)
+    ]
+    return Crowns(thresholds.table(), tuple(groups))
+
+
+def _ranges_of(ensemble: Ensemble, trees: list[TreeSplits]) -> list[tuple[int, int]]:
+    """The first tree and the count of every group: a few of 128 entries each, or one that is wide."""
+    most = min(_MOST_GROUPS, max(len(trees) // _TREES_WORTH_RANKING, 1))
+    ranges = list(islice(tree_ranges(ensemble, [splits_of([tree]) for tree in trees]), most + 1))
+    return ranges if len(ranges) <= most else [(0, len(trees))]
 
 
 class _Cutter:
-    """Follows splits, by number, down the levels; a negative number is leaf ``~number``."""
+    """Follows splits of some trees, by number, down the levels; a negative number is leaf ``~number``."""
 
-    def __init__(self, ensemble: Ensemble, ranked: RankedSplits) -> None:
+    def __init__(self, ensemble: Ensemble, trees: list[TreeSplits]) -> None:
         self.ensemble = ensemble
-        self.ranked = ranked
-        self.wide = len(ranked.entries) > MOST_ENTRIES
-        entries = -(-len(ranked.entries) // 16) * 16 if self.wide else MOST_ENTRIES
-        self.slot = ranked.entry + np.where(ranked.nan_right, entries, 0)
+        self.trees = trees
+        self.ranked = RankedSplits(ensemble, splits_of(trees))
+        self.wide = len(self.ranked.entries) > MOST_ENTRIES
+        entries = -(-len(self.ranked.entries) // 16) * 16 if self.wide else MOST_ENTRIES
+        self.slot = self.ranked.entry + np.where(self.ranked.nan_right, entries, 0)
 
-    def cut(self) -> Crowns:
+    def cut(self, thresholds: Thresholds) -> CrownGroup:
         ensemble = self.ensemble
-        thresholds = Thresholds(ensemble)
         tiles = self.ranked.tiles(thresholds)
-        roots = ensemble.roots.astype(np.int64)
-        depth = self.depth(roots)
+        roots = np.array([tree.root for tree in self.trees], np.int64)
+        depth = max(len(tree.levels) for tree in self.trees)
         repeats = len(roots) * 2**depth if depth <= _EVEN_CROWN_LEVELS + _MOST_BRANCH_LEVELS else np.inf
-        even = not self.wide and repeats <= _REPEATS_ALLOWED * (len(ensemble.leaf_id) + len(roots))
+        even = not self.wide and repeats <= _REPEATS_ALLOWED * (
+            sum(tree.leaf_count for tree in self.trees) + len(roots)
+        )
         levels = 0 if self.wide else min(depth, _EVEN_CROWN_LEVELS if even else _CROWN_LEVELS)
         crowns, ends = self.crowns(roots, levels)
         branches, leaves = self.even(ends, depth - levels) if even else self.uneven(ends)
-        return Crowns(
+        return CrownGroup(
             even=even,
             tree_count=len(roots),
             crown_levels=levels,
             branch_levels=depth - levels if even else 3,
-            thresholds=thresholds.table(),
             tiles=tiles,
             crowns=crowns,
             branches=branches,
             values=ensemble.leaf_value[leaves[:0] if even else leaves],
             ids=ensemble.leaf_id[leaves],
         )
-
-    def depth(self, at: Numbers) -> int:
-        """How many levels of splits the deepest of these trees has."""
-        levels = 0
-        while len(at := at[at >= 0]):
-            at = np.concatenate([self.ensemble.left[at], self.ensemble.right[at]]).astype(np.int64)
-            levels += 1
-        return levels
 
     def below(self, at: Numbers) -> Numbers:
         """The next level [..., 2n] of a level [..., n]; a leaf is repeated."""

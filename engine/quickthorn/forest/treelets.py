@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from quickthorn.forest.ensemble import Ensemble
@@ -20,6 +19,7 @@ from quickthorn.forest.grown import GrownGroup, grown_group
 from quickthorn.forest.growth import Growth
 from quickthorn.forest.ranking import MOST_ENTRIES, RankedSplits, Thresholds, tree_ranges
 from quickthorn.forest.stacked import StackedGroup, stacked_group
+from quickthorn.forest.tree_splits import TreeSplits, splits_of
 
 _MOST_THRESHOLDS = 2**31
 _MOST_STACKED = 18
@@ -44,9 +44,9 @@ def cut(ensemble: Ensemble) -> Treelets | None:
     scalar = ensemble.output_count == 1 and not ensemble.vector_leaves and ensemble.linear is None
     if ensemble.categorical.any() or not scalar:
         return None
-    trees = [_Tree.of(ensemble, int(root)) for root in ensemble.roots]
+    trees = [TreeSplits.of(ensemble, int(root)) for root in ensemble.roots]
     thresholds = Thresholds(ensemble)
-    splits = [_splits_of([tree]) for tree in trees]
+    splits = [splits_of([tree]) for tree in trees]
     ranges = list(islice(tree_ranges(ensemble, splits), len(trees) // _TREES_WORTH_RANKING + 2))
     if len(ranges) > 1 and len(ranges) * _TREES_WORTH_RANKING > len(trees):
         return None
@@ -56,7 +56,7 @@ def cut(ensemble: Ensemble) -> Treelets | None:
     groups: list[StackedGroup | GrownGroup] = []
     for first, count in ranges:
         members = trees[first : first + count]
-        ranked = RankedSplits(ensemble, _splits_of(members))
+        ranked = RankedSplits(ensemble, splits_of(members))
         if len(ranked.entries) > MOST_ENTRIES or thresholds.length >= _MOST_THRESHOLDS:
             return None
         tiles = ranked.tiles(thresholds)
@@ -68,34 +68,7 @@ def cut(ensemble: Ensemble) -> Treelets | None:
     return Treelets(thresholds.table(), tuple(groups), depth)
 
 
-@dataclass(frozen=True)
-class _Tree:
-    """A tree's root and the numbers of its splits, level by level."""
-
-    root: int
-    levels: tuple[npt.NDArray[np.int64], ...]
-
-    @classmethod
-    def of(cls, ensemble: Ensemble, root: int) -> _Tree:
-        levels: list[npt.NDArray[np.int64]] = []
-        level = np.array([root] if root >= 0 else [], dtype=np.int64)
-        while len(level):
-            levels.append(level)
-            children = np.concatenate([ensemble.left[level], ensemble.right[level]]).astype(np.int64)
-            level = children[children >= 0]
-        return cls(root, tuple(levels))
-
-    @property
-    def leaf_count(self) -> int:
-        return 1 + sum(map(len, self.levels))
-
-
-def _splits_of(trees: list[_Tree]) -> npt.NDArray[np.int64]:
-    """The numbers of all splits of these trees."""
-    return np.concatenate([*(level for tree in trees for level in tree.levels), np.empty(0, np.int64)])
-
-
-def _stackable(trees: list[_Tree], depth: int) -> bool:
+def _stackable(trees: list[TreeSplits], depth: int) -> bool:
     """Whether trees are about equally deep, so that giving all ``depth`` levels repeats few leaves."""
     leaves = sum(tree.leaf_count for tree in trees)
     return depth <= _MOST_STACKED and len(trees) * 2**depth <= _REPEATS_ALLOWED * leaves + 64
