@@ -62,7 +62,7 @@ Pass pass_named(const std::string& name) {
     throw py::value_error("pass: expected decide, score, observe or replay, found '" + name + "'");
 }
 
-py::dict run_over(EngineBody& body, PyObject* events, Pass pass, unsigned threads) {
+py::dict run_over(EngineBody& body, PyObject* events, Pass pass, unsigned threads, LabelFeed* labels) {
     const char* protocol = ArrowStream::protocol_of(events);
     if (protocol == nullptr) {
         throw ArrowError("events: expected an object with the Arrow PyCapsule interface, found " + shown(events));
@@ -74,13 +74,14 @@ py::dict run_over(EngineBody& body, PyObject* events, Pass pass, unsigned thread
     {
         const py::gil_scoped_release unlocked;
         std::optional<SharedReplay> replay;
-        if (pass == Pass::replay) replay.emplace(body.engine(), threads);
+        // Labels are told between events, and change what several groups keep: then events go one by one.
+        if (pass == Pass::replay && !body.engine().takes_labels()) replay.emplace(body.engine(), threads);
         while (const ArrowArray* batch = stream.next()) {
             reader.open(*batch);
             if (replay) {
                 run(*replay, body.engine(), reader, result);
             } else {
-                run(body.engine(), reader, row, pass, result);
+                run(body.engine(), reader, row, pass, labels, result);
             }
         }
     }
@@ -91,8 +92,9 @@ py::dict run_over(EngineBody& body, PyObject* events, Pass pass, unsigned thread
 
 PyObject* run_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
     return guarded([&]() -> PyObject* {
-        if (count != 2 && count != 3) {
-            throw py::value_error("_run_batch() takes events, the name of a pass and a number of threads for replay");
+        if (count < 2 || count > 4) {
+            throw py::value_error(
+                "_run_batch() takes events, the name of a pass, a number of threads and a feed of labels");
         }
         EngineBody& body = body_of(self);
         const Pass pass = pass_named(py::cast<std::string>(arguments[1]));
@@ -100,8 +102,9 @@ PyObject* run_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count
             return raise_error("BundleError",
                                "bundle: expected a forest to score with, found a bundle of features only");
         }
-        const unsigned threads = count == 3 ? py::cast<unsigned>(arguments[2]) : 1;
-        return run_over(body, arguments[0], pass, threads).release().ptr();
+        const unsigned threads = count > 2 ? py::cast<unsigned>(arguments[2]) : 1;
+        LabelFeed* labels = count > 3 && arguments[3] != Py_None ? &label_feed_of(arguments[3]) : nullptr;
+        return run_over(body, arguments[0], pass, threads, labels).release().ptr();
     });
 }
 

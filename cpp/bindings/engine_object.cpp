@@ -85,11 +85,13 @@ PyObject* engine_counters(PyObject* self, PyObject*) {
     const Engine& engine = body_of(self).engine();
     const Counters counters = engine.counters();
     return Py_BuildValue(
-        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "decided", counters.decided, "scored", counters.scored,
-        "observed", counters.observed, "invalid", counters.invalid, "duplicates", counters.duplicates, "late_in_place",
-        counters.late_in_place, "late_left_out", counters.late_left_out, "over_row_limit", counters.over_row_limit,
-        "over_cap", counters.over_cap, "out_of_space", counters.out_of_space, "reclaimed_keys", counters.reclaimed_keys,
-        "keys", engine.keys(), "history_bytes", static_cast<unsigned long long>(engine.history_bytes_used()));
+        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:I}", "decided", counters.decided, "scored",
+        counters.scored, "observed", counters.observed, "invalid", counters.invalid, "duplicates", counters.duplicates,
+        "late_in_place", counters.late_in_place, "late_left_out", counters.late_left_out, "over_row_limit",
+        counters.over_row_limit, "over_cap", counters.over_cap, "out_of_space", counters.out_of_space, "reclaimed_keys",
+        counters.reclaimed_keys, "labels", counters.labels, "unknown_labels", counters.unknown_labels, "keys",
+        engine.keys(), "history_bytes", static_cast<unsigned long long>(engine.history_bytes_used()), "remembered_ids",
+        engine.remembered_ids());
 }
 
 PyObject* engine_state_bytes(PyObject* self, PyObject*) {
@@ -171,10 +173,20 @@ PyMethodDef methods[] = {
      "score($self, event, /)\n--\n\nRead the event's features and score it; nothing is updated."},
     {"observe", as_method(engine_observe), METH_FASTCALL,
      "observe($self, event, /)\n--\n\nUpdate the windows with the event; returns its status."},
+    {"label", as_method(engine_label), METH_VARARGS | METH_KEYWORDS,
+     "label($self, event_id, fraud, available_at)\n--\n\n"
+     "From available_at on it is known whether the event is fraud."},
+    {"_label_batch", label_batch, METH_O,
+     "_label_batch($self, labels, /)\n--\n\nTell every label of an Arrow object; what was refused, by row."},
+    {"_label_feed", label_feed, METH_O,
+     "_label_feed($self, labels, /)\n--\n\nThe labels of an Arrow object in order of time, and what was refused."},
+    {"_finish_labels", finish_labels, METH_O,
+     "_finish_labels($self, feed, /)\n--\n\nTell the rest of a feed; the rows whose event never came."},
     {"_read_features", as_method(engine_read_features), METH_FASTCALL,
      "_read_features($self, event, /)\n--\n\nThe feature vector as it stands, as a tuple; nothing is updated."},
     {"_run_batch", as_method(run_batch), METH_FASTCALL,
-     "_run_batch($self, events, pass_name, /)\n--\n\nRun every event of an Arrow object."},
+     "_run_batch($self, events, pass_name, threads=1, labels=None, /)\n--\n\n"
+     "Run every event of an Arrow object; a replay by so many threads, or telling a feed of labels meanwhile."},
     {"_verify_golden", as_method(verify_golden), METH_FASTCALL,
      "_verify_golden($self, vectors, margins, scores, leaves, contributions, /)\n--\n\nThe first disagreement, or "
      "None."},
@@ -212,6 +224,8 @@ EngineBody::EngineBody(EngineParts parts, PyTypeObject* decision_type)
     : parts_(std::move(parts)),
       engine_(parts_.library->entry(), *parts_.schema, parts_.link, parts_.knots, parts_.policy, parts_.limits),
       events_(*parts_.schema),
+      label_schema_(quickthorn::label_schema(parts_.schema->key())),
+      labels_(label_schema_),
       decision_type_(decision_type),
       bundle_text_(PyUnicode_FromString(parts_.bundle_id.c_str())) {
     for (const std::string& name : parts_.outcomes) {

@@ -14,6 +14,8 @@
 #include "python_event.hpp"
 #include "python_object.hpp"
 #include "quickthorn/engine.hpp"
+#include "quickthorn/label_feed.hpp"
+#include "quickthorn/label_fields.hpp"
 
 namespace quickthorn::python {
 
@@ -56,6 +58,8 @@ public:
     Engine& engine() { return engine_; }
     const EventSchema& schema() const { return *parts_.schema; }
     PythonEvents& events() { return events_; }
+    const EventSchema& label_schema() const { return label_schema_; }
+    PythonEvents& labels() { return labels_; }
     bool raises() const { return parts_.raise_errors; }
     const std::string& bundle_id() const { return parts_.bundle_id; }
     const std::vector<std::string>& outcomes() const { return parts_.outcomes; }
@@ -71,6 +75,8 @@ private:
     EngineParts parts_;
     Engine engine_;
     PythonEvents events_;
+    EventSchema label_schema_;
+    PythonEvents labels_;
     PyTypeObject* decision_type_;
     std::vector<Ref> outcome_texts_;
     std::vector<Ref> rule_texts_;
@@ -100,5 +106,13 @@ PyObject* save_state(PyObject* self, PyObject* descriptor);
 PyObject* stage_state(PyObject* self, PyObject*);
 PyObject* put_state(PyObject* self, PyObject* const* arguments, Py_ssize_t count);
 PyObject* adopt_state(PyObject* self, PyObject* staged);
+
+// bind_labels.cpp: the methods that take labels.
+PyObject* engine_label(PyObject* self, PyObject* arguments, PyObject* keywords);
+PyObject* label_batch(PyObject* self, PyObject* labels);
+PyObject* label_feed(PyObject* self, PyObject* labels);
+PyObject* finish_labels(PyObject* self, PyObject* feed);
+// The feed that label_feed() made; throws a pybind11 exception for anything else.
+LabelFeed& label_feed_of(PyObject* feed);
 
 }  // namespace quickthorn::python

@@ -84,6 +84,14 @@ Reading PythonEvents::read(PyObject* event, EventRow& row, std::string& message)
     return read_attributes(event, row, message);
 }
 
+Reading PythonEvents::read_values(std::span<PyObject* const> values, EventRow& row, std::string& message) {
+    for (std::size_t field = 0; field < values.size(); ++field) {
+        const Reading reading = set(field, values[field], row, message);
+        if (reading != Reading::done) return reading;
+    }
+    return Reading::done;
+}
+
 Reading PythonEvents::read_dict(PyObject* dict, EventRow& row, std::string& message) {
     for (std::size_t field = 0; field < names_.size(); ++field) {
         PyObject* value = PyDict_GetItemWithError(dict, names_[field].get());

@@ -3,6 +3,7 @@
 
 #include <Python.h>
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,9 @@ public:
     explicit PythonEvents(const EventSchema& schema);
 
     Reading read(PyObject* event, EventRow& row, std::string& message);
+
+    // The values of all fields, in order.
+    Reading read_values(std::span<PyObject* const> values, EventRow& row, std::string& message);
 
     // "amount: expected …, found …"
     static std::string message_of(const FieldSpec& field, Fault fault, const std::string& found);

@@ -68,13 +68,14 @@ Fault set_decimal(std::int64_t value, int scale, std::size_t field, EventRow& ev
 
 }  // namespace
 
-ArrowEvents::ArrowEvents(const EventSchema& schema, const ArrowSchema& columns)
+ArrowEvents::ArrowEvents(const EventSchema& schema, const ArrowSchema& columns, std::string rows)
     : schema_(schema),
+      rows_(std::move(rows)),
       columns_(schema.size()),
       places_(schema.size(), -1),
       child_count_(columns.n_children) {
     if (columns.format == nullptr || std::string_view(columns.format) != "+s") {
-        throw ArrowError("events: expected an Arrow table or record batch, found data without columns");
+        throw ArrowError(rows_ + ": expected an Arrow table or record batch, found data without columns");
     }
     for (std::size_t field = 0; field < schema.size(); ++field) {
         for (std::int64_t place = 0; place < columns.n_children; ++place) {
@@ -92,7 +93,7 @@ ArrowEvents::ArrowEvents(const EventSchema& schema, const ArrowSchema& columns)
 
 void ArrowEvents::open(const ArrowArray& batch) {
     if (batch.n_children != child_count_) {
-        throw ArrowError("events: expected a batch of " + std::to_string(child_count_) + " columns, found " +
+        throw ArrowError(rows_ + ": expected a batch of " + std::to_string(child_count_) + " columns, found " +
                          std::to_string(batch.n_children));
     }
     batch_ = &batch;

@@ -18,8 +18,9 @@ struct EventFault {
 // Binds a schema's columns once, then reads batch after batch.
 class ArrowEvents {
 public:
-    // Throws ArrowError for a required field without a column, or a column of a type its field does not take.
-    ArrowEvents(const EventSchema& schema, const ArrowSchema& columns);
+    // Throws ArrowError for a required field without a column, or a column of a type its field does not take; `rows` is
+    // what its messages call the rows.
+    ArrowEvents(const EventSchema& schema, const ArrowSchema& columns, std::string rows = "events");
 
     // The batch must outlive its use and match the columns given at construction; throws ArrowError where it does not.
     void open(const ArrowArray& batch);
@@ -36,6 +37,7 @@ private:
     Fault read_field(const ArrowColumn& column, std::int64_t row, std::size_t field, EventRow& event) const;
 
     const EventSchema& schema_;
+    std::string rows_;
     std::vector<ArrowColumn> columns_;  // one per field
     std::vector<std::int64_t> places_;  // of each field's column among the batch's children, −1 when absent
     std::int64_t child_count_ = 0;

@@ -25,11 +25,20 @@ void append_invalid(Engine& engine, Pass pass, BatchResult& result) {
     }
     engine.count_invalid();
     result.statuses.push_back(static_cast<std::uint8_t>(Status::invalid));
+    if (pass == Pass::replay) result.vectors.insert(result.vectors.end(), engine.feature_count(), missing);
+}
+
+void append_replayed(Engine& engine, const EventRow& event, BatchResult& result) {
+    const std::size_t begin = result.vectors.size();
+    result.vectors.resize(begin + engine.feature_count());
+    const Status status = engine.replay(event, std::span(result.vectors).subspan(begin));
+    result.statuses.push_back(static_cast<std::uint8_t>(status));
 }
 
 }  // namespace
 
-void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, BatchResult& result) {
+void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, LabelFeed* labels,
+         BatchResult& result) {
     for (std::int64_t row = 0; row < events.length(); ++row) {
         engine.give_way();
         const EventFault fault = events.read(row, event);
@@ -39,12 +48,14 @@ void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, 
             append_invalid(engine, pass, result);
             continue;
         }
+        if (labels != nullptr) labels->advance(engine, event.time_us());
         switch (pass) {
             case Pass::decide: append(result, engine.decide(event)); break;
             case Pass::score: append(result, engine.score(event)); break;
             case Pass::observe: result.statuses.push_back(static_cast<std::uint8_t>(engine.observe(event))); break;
-            case Pass::replay: break;  // by SharedReplay
+            case Pass::replay: append_replayed(engine, event, result); break;
         }
+        if (labels != nullptr) labels->stored(engine, event.id());
     }
 }
 

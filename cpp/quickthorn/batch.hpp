@@ -7,6 +7,7 @@
 
 #include "quickthorn/arrow_events.hpp"
 #include "quickthorn/engine.hpp"
+#include "quickthorn/label_feed.hpp"
 #include "quickthorn/shared_replay.hpp"
 
 namespace quickthorn {
@@ -38,11 +39,11 @@ struct BatchResult {
     std::vector<BatchFault> faults;      // one per invalid event
 };
 
-// Runs every event of the opened Arrow batch and appends to the result; any pass but that of replay. Needs no lock held
-// and no interpreter.
-void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, BatchResult& result);
+// Runs every event of the opened Arrow batch and appends to the result; of `labels`, if there are any, what is due is
+// told before each event. Needs no lock held and no interpreter.
+void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, LabelFeed* labels, BatchResult& result);
 
-// The same for the pass of replay, by as many threads as the replay has.
+// The same for the pass of replay without labels, by as many threads as the replay has.
 void run(SharedReplay& replay, const Engine& engine, const ArrowEvents& events, BatchResult& result);
 
 }  // namespace quickthorn

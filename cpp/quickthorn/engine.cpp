@@ -27,6 +27,7 @@ Engine::Engine(const quickthorn_library& library, const EventSchema& schema, con
       policy_(policy),
       limits_(limits),
       state_(new_state()),
+      takes_labels_(state_->labelled_events.any()),
       keys_(library.group_count),
       values_(library.value_count, missing),
       vector_(library.feature_count, missing) {
@@ -81,6 +82,28 @@ Status Engine::replay_in_turn(const EventRow& event, std::span<double> vector) {
     return update(event, meeting);
 }
 
+bool Engine::knows(const Hash128& event) const {
+    const Turn turn(*this);
+    return state_->seen_ids.contains(event);
+}
+
+bool Engine::label(const Label& label) {
+    const Turn turn(*this);
+    const std::optional<std::uint32_t> place = state_->seen_ids.place(label.event);
+    if (!place) {
+        ++state_->totals.counters.unknown_labels;
+        return false;
+    }
+    ++state_->totals.counters.labels;
+    LabelledEvent& event = state_->labelled_events.at(*place);
+    if (!event.changes.tell(label.available_us, label.fraud)) return true;
+    const std::span<EntityHistory> histories = state_->histories;
+    for (std::size_t i = 0; i < histories.size(); ++i) {
+        if (histories[i].keeps_labels()) histories[i].relabel(state_->labelled_events.word(event, i), event);
+    }
+    return true;
+}
+
 void Engine::count_invalid() {
     const Turn turn(*this);
     ++state_->totals.counters.invalid;
@@ -104,6 +127,11 @@ Counters Engine::counters() const {
 std::size_t Engine::history_bytes_used() const {
     const Turn turn(*this);
     return state_->row_space.used_bytes();
+}
+
+std::uint32_t Engine::remembered_ids() const {
+    const Turn turn(*this);
+    return state_->seen_ids.size();
 }
 
 std::uint64_t Engine::keys() const {
@@ -228,13 +256,15 @@ Status Engine::update(const EventRow& event, const Meeting& meeting) {
         ++state_->totals.counters.duplicates;
         return meeting.status;
     }
-    state_->seen_ids.remember(event.id());
-    const EventView view = view_of(event);
+    LabelledEvent* labelled = remember(event);
+    EventView view = view_of(event);
+    if (labelled != nullptr) view.arrival = labelled->arrival;
     Status status = meeting.status;
     const std::span<EntityHistory> histories = state_->histories;
     for (std::size_t i = 0; i < histories.size(); ++i) {
         if (!keys_[i].present) continue;
         const Stored stored = histories[i].store(keys_[i].hash, keys_[i].entity, view);
+        if (labelled != nullptr) state_->labelled_events.word(*labelled, i) = histories[i].label_word(keys_[i].entity);
         count(stored);
         if (is_capped(stored)) status = worse(status, Status::capped);
     }
@@ -246,6 +276,12 @@ Status Engine::update(const EventRow& event, const Meeting& meeting) {
     }
     state_->totals.clock_us = std::max(state_->totals.clock_us, event.time_us());
     return status;
+}
+
+// Remembers the event's id and, where there are features of labels, how a label will find the event; null where not.
+LabelledEvent* Engine::remember(const EventRow& event) {
+    const std::uint32_t place = state_->seen_ids.remember(event.id());
+    return takes_labels() ? &state_->labelled_events.begin(place, event.time_us()) : nullptr;
 }
 
 void Engine::count(Stored stored) {

@@ -35,6 +35,7 @@ public:
     Counters counters() const;
     std::uint64_t keys() const;
     std::size_t history_bytes_used() const;
+    std::uint32_t remembered_ids() const;
 
     // Read, score, then update.
     Verdict decide(const EventRow& event);
@@ -46,6 +47,13 @@ public:
     Status features(const EventRow& event, std::span<double> vector);
     // Read, then update: what replay does for every event.
     Status replay(const EventRow& event, std::span<double> vector);
+
+    // Whether the bundle has features of labels; without them no label is taken.
+    bool takes_labels() const { return takes_labels_; }
+    // Whether the event is remembered, so that a label can be told of it.
+    bool knows(const Hash128& event) const;
+    // From its time on the label is known. False, and nothing has changed, where the event is not remembered.
+    bool label(const Label& label);
 
     // An event that no row could be made of.
     Verdict decide_invalid();
@@ -102,6 +110,7 @@ private:
     Status update(const EventRow& event, const Meeting& meeting);
     void count(Stored stored);
     void count(Linked linked);
+    LabelledEvent* remember(const EventRow& event);
 
     const quickthorn_library& library_;
     const EventSchema& schema_;
@@ -111,9 +120,10 @@ private:
     EngineLimits limits_;
     std::atomic<Outcome> kill_switch_{no_outcome};
     std::unique_ptr<EngineState> state_;  // all that is remembered from one event to the next
-    std::vector<Key> keys_;               // of the event at hand, per group
-    std::vector<double> values_;          // what the groups keep, read
-    std::vector<double> vector_;          // the feature vector
+    bool takes_labels_;
+    std::vector<Key> keys_;       // of the event at hand, per group
+    std::vector<double> values_;  // what the groups keep, read
+    std::vector<double> vector_;  // the feature vector
     mutable std::mutex turn_;
     mutable std::atomic<int> waiting_{0};
 };

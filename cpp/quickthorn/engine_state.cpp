@@ -1,5 +1,6 @@
 #include "quickthorn/engine_state.hpp"
 
+#include <algorithm>
 #include <span>
 
 namespace quickthorn {
@@ -13,8 +14,16 @@ std::span<const quickthorn_component> components_of(const quickthorn_library& li
     return {library.components, library.component_count};
 }
 
+// One keeper of labels for each group, if any of them looks at labels.
+std::uint32_t label_keepers(const quickthorn_library& library) {
+    const auto groups = groups_of(library);
+    const bool any = std::ranges::any_of(groups, [](const quickthorn_group& group) { return group.label != nullptr; });
+    return any ? library.group_count : 0;
+}
+
 std::size_t region_bytes(const quickthorn_library& library, const EngineLimits& limits) {
     std::size_t bytes = SeenIds::bytes(limits.remembered_ids) + limits.history_bytes + 4096;
+    bytes += LabelledEvents::bytes(limits.remembered_ids, label_keepers(library));
     for (const quickthorn_group& group : groups_of(library)) {
         bytes += EntityHistory::table_bytes(group, limits.history);
     }
@@ -30,6 +39,7 @@ EngineState::EngineState(const quickthorn_library& library, const EngineLimits& 
     : region(region_bytes(library, limits)),
       totals(*region.make<EngineTotals>()),
       seen_ids(region, limits.remembered_ids),
+      labelled_events(region, limits.remembered_ids, label_keepers(library)),
       row_space(region, limits.history_bytes) {
     histories.reserve(library.group_count);
     for (const quickthorn_group& group : groups_of(library)) {

@@ -7,6 +7,7 @@
 
 #include "quickthorn/components.hpp"
 #include "quickthorn/entity_history.hpp"
+#include "quickthorn/labelled_events.hpp"
 #include "quickthorn/library_abi.h"
 #include "quickthorn/region.hpp"
 #include "quickthorn/row_store.hpp"
@@ -33,6 +34,8 @@ struct Counters {
     std::uint64_t over_cap = 0;        // events with links left out, as they would make a component larger than its cap
     std::uint64_t out_of_space = 0;    // rows and links left out for want of keys or row space
     std::uint64_t reclaimed_keys = 0;  // entities that expired and whose memory is free again
+    std::uint64_t labels = 0;          // labels told of events that are remembered
+    std::uint64_t unknown_labels = 0;  // labels refused because their event is not
 };
 
 // What belongs to no id and no entity.
@@ -51,6 +54,7 @@ struct EngineState {
     Region region;
     EngineTotals& totals;
     SeenIds seen_ids;
+    LabelledEvents labelled_events;
     RowSpace row_space;
     std::vector<EntityHistory> histories;  // one per group of the library
     std::vector<Components> components;    // one per component of the library

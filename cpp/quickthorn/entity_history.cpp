@@ -48,7 +48,7 @@ void EntityHistory::read(KeyRecord* entity, const EventView& event, bool with_cu
                 event.slots, event.hashes, values);
 }
 
-Stored EntityHistory::store(const Hash128& hash, KeyRecord* entity, const EventView& event) {
+Stored EntityHistory::store(const Hash128& hash, KeyRecord*& entity, const EventView& event) {
     const std::int64_t event_us = event.at_us;
     if (entity == nullptr) {
         entity = add(hash, event);
@@ -148,9 +148,41 @@ void EntityHistory::put(KeyRecord& entity, const EventView& event) {
     std::byte* place = row(entity, position);
     std::memcpy(place, &event.at_us, sizeof event.at_us);
     group_.fill(event.slots, event.hashes, place);
+    if (keeps_labels()) *row_label(entity, position) = {event.arrival, {QUICKTHORN_NO_LABEL, QUICKTHORN_NO_LABEL}};
     const bool appended = position == entity.last;
     ++entity.last;
     if (!appended) group_.absorb(entity.state(), store_.rows(entity.rows), mask(entity), position);
+}
+
+quickthorn_row_label* EntityHistory::row_label(KeyRecord& entity, std::int64_t position) {
+    return reinterpret_cast<quickthorn_row_label*>(row(entity, position) + group_.label_offset);
+}
+
+std::optional<std::int64_t> EntityHistory::position_of(KeyRecord& entity, const LabelledEvent& event) {
+    std::int64_t low = entity.first;
+    std::int64_t high = entity.last;
+    while (low < high) {
+        const std::int64_t middle = low + (high - low) / 2;
+        const std::int64_t at_us = row_time_us(entity, middle);
+        const bool before =
+            at_us != event.at_us ? at_us < event.at_us : row_label(entity, middle)->arrival < event.arrival;
+        (before ? low : high) = before ? middle + 1 : middle;
+    }
+    // The row may have left, and the record may be another entity's by now: only the event's own number will do.
+    if (low == entity.last || row_label(entity, low)->arrival != event.arrival) return std::nullopt;
+    return low;
+}
+
+void EntityHistory::relabel(std::uint32_t word, const LabelledEvent& event) {
+    if (word == 0) return;
+    KeyRecord& entity = *table_.record(word);
+    if (entity.newest_us == KeyTable::no_time) return;  // forgotten
+    const std::optional<std::int64_t> position = position_of(entity, event);
+    if (!position) return;
+    const void* rows = store_.rows(entity.rows);
+    group_.label(entity.state(), rows, mask(entity), *position, -1);
+    std::ranges::copy(event.changes.words(), row_label(entity, *position)->changes);
+    group_.label(entity.state(), rows, mask(entity), *position, 1);
 }
 
 }  // namespace quickthorn

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 #include "quickthorn/key_table.hpp"
+#include "quickthorn/labelled_events.hpp"
 #include "quickthorn/library_abi.h"
 #include "quickthorn/row_store.hpp"
 
@@ -21,8 +23,9 @@ struct HistoryLimits {
 struct EventView {
     std::int64_t at_us;
     const quickthorn_slot* slots;
-    const Hash128* hashes;  // of identifiers, one place per field
-    std::int64_t clock_us;  // the largest time of an event before this one
+    const Hash128* hashes;     // of identifiers, one place per field
+    std::int64_t clock_us;     // the largest time of an event before this one
+    std::int64_t arrival = 0;  // its number, where labels are kept
 };
 
 enum class Stored : std::uint8_t {
@@ -67,8 +70,17 @@ public:
     // Writes the group's values as of `now_us`; `entity` is null for one never seen.
     void read(KeyRecord* entity, const EventView& event, bool with_current, double* values);
 
-    // Stores one row; `entity` is what find() returned for the hash.
-    Stored store(const Hash128& hash, KeyRecord* entity, const EventView& event);
+    // Stores one row; `entity` is what find() returned for the hash, and becomes the entity that keeps the row.
+    Stored store(const Hash128& hash, KeyRecord*& entity, const EventView& event);
+
+    // Whether rows keep their event's label: a keeper of labels, whose word is the number of the entity's record.
+    bool keeps_labels() const { return group_.label != nullptr; }
+    std::uint32_t label_word(const KeyRecord* entity) const {
+        return entity != nullptr ? table_.number_of(*entity) : 0;
+    }
+
+    // The event's label has changed, in its row too where that is still there.
+    void relabel(std::uint32_t word, const LabelledEvent& event);
 
 private:
     // New keys start at minus infinity; lateness must not wrap around below it.
@@ -97,6 +109,8 @@ private:
     void drop_oldest(KeyRecord& entity);
     bool grow(KeyRecord& entity);
     void put(KeyRecord& entity, const EventView& event);
+    quickthorn_row_label* row_label(KeyRecord& entity, std::int64_t position);
+    std::optional<std::int64_t> position_of(KeyRecord& entity, const LabelledEvent& event);
 
     // Of the search for expired entities.
     struct Sweep {

@@ -36,6 +36,8 @@ std::string expected_money(const FieldSpec& field, Fault fault) {
 std::string FieldSpec::expected(Fault fault) const {
     switch (kind) {
         case FieldKind::id:
+            if (fault == Fault::unknown_event) return "the id of an event that is remembered";
+            [[fallthrough]];
         case FieldKind::entity: return "a non-empty str or an int";
         case FieldKind::event_time:
             return fault == Fault::too_large

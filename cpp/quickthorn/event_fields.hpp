@@ -28,6 +28,7 @@ enum class Fault : std::uint8_t {
     not_a_time,         // text that is not an RFC 3339 time, or a time without a zone
     unlisted_category,  // a value outside a closed category
     not_an_event,       // the whole event is not of a form that is understood
+    unknown_event,      // an id of an event that is not remembered
 };
 
 inline constexpr std::int64_t missing_money = INT64_MIN;

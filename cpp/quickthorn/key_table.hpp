@@ -46,6 +46,11 @@ public:
 
     // The record of a number from 1 to records(), for going over all of them; erased ones have no_time as newest.
     KeyRecord* record(std::uint32_t number) { return reinterpret_cast<KeyRecord*>(records_ + (number - 1) * stride_); }
+    std::uint32_t number_of(const KeyRecord& known) const {
+        return static_cast<std::uint32_t>((reinterpret_cast<const std::byte*>(&known) - records_) /
+                                          static_cast<std::ptrdiff_t>(stride_)) +
+               1;
+    }
     std::uint32_t records() const { return extent_->records; }
     static constexpr std::int64_t no_time = INT64_MAX;
 

@@ -37,10 +37,22 @@ typedef struct quickthorn_text {
  *   rows     a ring of rows of `row_bytes`: int64 event time, then what `fill` writes; the row at
  *            position p is rows + (p & mask) * row_bytes
  *   first    position of the oldest row kept; last: one past the newest. Positions only grow; rows
- *            between are ordered by (event time, arrival).
+ *            between are ordered by (event time, arrival). Where `label_offset` is not 0, a quickthorn_row_label
+ *            stands that many bytes into each row, and the engine keeps it.
  * `hashes` holds 16 bytes for each declared field, in order: the hash of an identifier or of a field in `hashed_slots`,
  * and nothing of use for others or where the field is missing.
  */
+
+/* What a row says about its event's label. A change is known from a time on: that time, in microseconds, is the
+ * change's upper 63 bits, and the lowest is 1 where the event is fraud from then on. Times fall from one change to the
+ * next; QUICKTHORN_NO_LABEL stands where there are fewer. At `now_us` the first change that is not later is what is
+ * known. */
+typedef struct quickthorn_row_label {
+    int64_t arrival;    /* the event's number in order of arrival */
+    int64_t changes[2]; /* the last two, the newest first */
+} quickthorn_row_label;
+
+#define QUICKTHORN_NO_LABEL INT64_MIN
 
 /* Writes a row's columns, from the 8th byte on, from the event. */
 typedef void (*quickthorn_fill_function)(const quickthorn_slot* slots, const void* hashes, void* row);
@@ -61,6 +73,9 @@ typedef void (*quickthorn_release_function)(void* state, const void* rows, int64
 
 /* Tells the state that no row can come before one of `until_us` or older any more. Called after every stored row. */
 typedef void (*quickthorn_fold_function)(void* state, const void* rows, int64_t mask, int64_t last, int64_t until_us);
+
+/* Tells the state that the label of the row at `position` is about to change (`sign` -1), or has changed (1). */
+typedef void (*quickthorn_label_function)(void* state, const void* rows, int64_t mask, int64_t position, int64_t sign);
 
 /* One entity of the event at hand, as it stands among what a component links. */
 typedef struct quickthorn_member {
@@ -113,7 +128,8 @@ typedef struct quickthorn_group {
      * looked at to have those rows fetched before `read` runs. */
     const uint32_t* window_offsets;
     uint32_t window_count;
-    uint32_t reserved;
+    uint32_t label_offset;           /* of the quickthorn_row_label in a row; 0 where rows have none */
+    quickthorn_label_function label; /* null where rows have no label */
 } quickthorn_group;
 
 /* What links the entities of several fields: those of one event belong to one component. */
@@ -190,7 +206,8 @@ typedef struct quickthorn_library {
 }
 static_assert(sizeof(void*) == 8, "the library layout is for 64-bit targets");
 static_assert(sizeof(quickthorn_text) == 16, "quickthorn_text is part of the bundle ABI");
-static_assert(sizeof(quickthorn_group) == 96, "quickthorn_group is part of the bundle ABI");
+static_assert(sizeof(quickthorn_row_label) == 24, "quickthorn_row_label is part of the bundle ABI");
+static_assert(sizeof(quickthorn_group) == 104, "quickthorn_group is part of the bundle ABI");
 static_assert(sizeof(quickthorn_forest) == 72, "quickthorn_forest is part of the bundle ABI");
 static_assert(sizeof(quickthorn_member) == 48, "quickthorn_member is part of the bundle ABI");
 static_assert(sizeof(quickthorn_component) == 32, "quickthorn_component is part of the bundle ABI");

@@ -23,7 +23,7 @@ std::uint32_t SeenIds::find(const Hash128& id) const {
     return slot;
 }
 
-void SeenIds::remember(const Hash128& id) {
+std::uint32_t SeenIds::remember(const Hash128& id) {
     const std::uint32_t place = ring_->next;
     if (ring_->full != 0) forget(ids_[place]);
     ids_[place] = id;
@@ -33,6 +33,7 @@ void SeenIds::remember(const Hash128& id) {
     } else {
         ring_->next = place + 1;
     }
+    return place;
 }
 
 void SeenIds::forget(const Hash128& id) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "quickthorn/identity.hpp"
 #include "quickthorn/region.hpp"
@@ -24,8 +25,17 @@ public:
 
     bool contains(const Hash128& id) const { return index_[find(id)] != 0; }
 
-    // Remembers an id that contains() denied.
-    void remember(const Hash128& id);
+    // How many ids are remembered.
+    std::uint32_t size() const { return ring_->full != 0 ? limit_ : ring_->next; }
+
+    // Where the id is remembered, from 0 up to the limit; nothing where it is not.
+    std::optional<std::uint32_t> place(const Hash128& id) const {
+        const std::uint32_t entry = index_[find(id)];
+        return entry != 0 ? std::optional(entry - 1) : std::nullopt;
+    }
+
+    // Remembers an id that contains() denied, at the returned place.
+    std::uint32_t remember(const Hash128& id);
 
 private:
     static std::uint32_t index_slots(std::uint32_t limit);

@@ -19,6 +19,10 @@ class EventError(QuickthornError, ValueError):
     """An event does not fit its schema: the message names the field, what was found and what was expected."""
 
 
+class LabelError(QuickthornError, ValueError):
+    """A label does not fit, or is for an event that is not remembered: nothing changed, and it may be told again."""
+
+
 class RowError(QuickthornError, ValueError):
     """A feature vector, or a table of them, does not fit the forest it is given to."""
 

@@ -40,6 +40,7 @@ _DOCUMENT: Document = {
             "columns": ["amount"],
             "values": 1,
             "horizon_us": 86_400_000_000,
+            "labelled": False,
             "layout": "0123456789abcdef" * 4,
         }
     ],

@@ -83,8 +83,8 @@ void says_so_when_space_runs_out() {
     EntityHistory history(plain::groups[0], limits, region, space);
     const auto store = [&](std::uint64_t who, std::int64_t at_us) {
         const quickthorn_slot slots[] = {1, at_us, 1, 5};
-        return history.store({who, who}, history.find({who, who}, {at_us, slots, nullptr, 0}),
-                             {at_us, slots, nullptr, 0});
+        KeyRecord* entity = history.find({who, who}, {at_us, slots, nullptr, 0});
+        return history.store({who, who}, entity, {at_us, slots, nullptr, 0});
     };
     for (std::int64_t at_us = 0; at_us < 4; ++at_us) CHECK(store(1, at_us) == Stored::in_order);
     CHECK(store(2, 0) == Stored::in_order);
@@ -116,8 +116,10 @@ void forgets_idle_keys_and_uses_their_memory_again() {
         now_us += plain::day_us / 7;
         const quickthorn_slot slots[] = {1, now_us, 1, 5};
         const EventView event{now_us, slots, nullptr, now_us};
-        CHECK(history.find({who, who}, event) == nullptr);
-        CHECK(history.store({who, who}, nullptr, event) == Stored::in_order);
+        KeyRecord* added = history.find({who, who}, event);
+        CHECK(added == nullptr);
+        CHECK(history.store({who, who}, added, event) == Stored::in_order);
+        CHECK(added == history.find({who, who}, event));
         CHECK(history.keys() <= 8);
     }
     CHECK(history.reclaimed() >= 392);
@@ -127,8 +129,9 @@ void forgets_idle_keys_and_uses_their_memory_again() {
     CHECK(history.find({400, 400}, {now_us + plain::day_us, slots, nullptr, now_us}) == nullptr);
     // It starts anew in place, with nothing of what it was.
     const EventView again{now_us + plain::day_us, slots, nullptr, now_us};
-    CHECK(history.store({400, 400}, nullptr, again) == Stored::in_order);
-    KeyRecord* entity = history.find({400, 400}, again);
+    KeyRecord* entity = nullptr;
+    CHECK(history.store({400, 400}, entity, again) == Stored::in_order);
+    CHECK(entity == history.find({400, 400}, again));
     CHECK(entity != nullptr && entity->first == 0 && entity->last == 1);
     double values[2];
     history.read(entity, again, false, values);

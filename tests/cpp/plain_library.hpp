@@ -97,8 +97,8 @@ inline void contributions(const double* features, double* out) {
 }
 
 inline constexpr std::uint32_t entities[] = {2};
-inline constexpr quickthorn_group groups[] = {
-    {entities, 1, sizeof(State), 0, row_bytes, 0, 2, day_us, fill, read, absorb, release, nullptr, nullptr, 0, 0}};
+inline constexpr quickthorn_group groups[] = {{entities, 1, sizeof(State), 0, row_bytes, 0, 2, day_us, fill, read,
+                                               absorb, release, nullptr, nullptr, 0, 0, nullptr}};
 inline constexpr quickthorn_forest forest = {2,           2,      1,     0,         margin,       margins,
                                              margins_f32, leaves, batch, batch_f32, contributions};
 inline constexpr quickthorn_library library = {QUICKTHORN_ABI_VERSION,

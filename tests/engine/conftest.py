@@ -16,7 +16,7 @@ from tests.engine.feature_sets import FEATURES_ONLY, deciding
 import quickthorn as qt
 from quickthorn.compiling import compile_bundle
 from quickthorn.decision.policy import Policy
-from quickthorn.errors import EventError
+from quickthorn.errors import EventError, LabelError
 from quickthorn.features.decay import Decayed
 from quickthorn.features.declare import Application
 from quickthorn.features.distinct import Distinct
@@ -48,6 +48,28 @@ class Specimen:
     policy: Policy | None
 
 
+class Specimens(dict[str, Specimen]):
+    """Bundles in a folder, made when they are asked for; "deciding" has a model and a policy."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def __missing__(self, name: str) -> Specimen:
+        path = self.folder / f"{name}.qt"
+        if name == "deciding":
+            features, policy = deciding(), self.folder / "policy.toml"
+            policy.write_text(POLICY)
+            model = trained_model(features)
+            compile_bundle(features=features, model=model, policy=policy, output=path)
+            self[name] = Specimen(path, features, load_model(model).ensemble, Policy.from_toml(policy))
+        else:
+            (features,) = (declare() for declare in FEATURES_ONLY if declare.__name__ == name)
+            compile_bundle(features=features, output=path)
+            self[name] = Specimen(path, features, None, None)
+        return self[name]
+
+
 class Pair:
     """A native engine and a reference engine that are told the same things and must say the same."""
 
@@ -63,6 +85,17 @@ class Pair:
             assert self.native.observe(event) == self.reference.observe(event)
         elif operation in ("decide", "score") and self.decides:
             self.compare_decisions(getattr(self.native, operation)(event), getattr(self.reference, operation)(event))
+
+    def label(self, event_id: object, fraud: object, available_at: object) -> None:
+        """Tell both the label: both take it, or both refuse it for the same reason."""
+        try:
+            self.reference.label(event_id, fraud, available_at)
+        except LabelError as error:
+            with pytest.raises(LabelError) as caught:
+                self.native.label(event_id, fraud, available_at)
+            assert_same_fault(str(caught.value), str(error))
+            return
+        self.native.label(event_id, fraud, available_at)
 
     def compare_features(self, event: object) -> None:
         """The same feature vector, or the same field at fault."""
@@ -153,20 +186,8 @@ def assert_same_fault(native: str, expected: str) -> None:
 
 @pytest.fixture(scope="session")
 def specimens(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Specimen]:
-    """Bundles by name: those of FEATURES_ONLY, and "deciding" with a model and a policy."""
-    folder = tmp_path_factory.mktemp("bundles")
-    made = {}
-    for declare in FEATURES_ONLY:
-        name, features = declare.__name__, declare()
-        compile_bundle(features=features, output=folder / f"{name}.qt")
-        made[name] = Specimen(folder / f"{name}.qt", features, None, None)
-
-    features, policy = deciding(), folder / "policy.toml"
-    policy.write_text(POLICY)
-    model = trained_model(features)
-    compile_bundle(features=features, model=model, policy=policy, output=folder / "deciding.qt")
-    made["deciding"] = Specimen(folder / "deciding.qt", features, load_model(model).ensemble, Policy.from_toml(policy))
-    return made
+    """Bundles by name, each compiled when it is first asked for: those of FEATURES_ONLY, and "deciding"."""
+    return Specimens(tmp_path_factory.mktemp("bundles"))
 
 
 @pytest.fixture(scope="session")

@@ -232,4 +232,37 @@ def deciding() -> qt.FeatureSet:
     return features
 
 
-FEATURES_ONLY = (windows, spreads, lifetimes, brief_lifetimes, forgetful, tight)
+def risks() -> qt.FeatureSet:
+    """What labels say of an entity and of a pair, beside windows and records of the same rows."""
+    features = qt.FeatureSet(Payment, lateness="5s", row_limit=1_000, remembered_ids=12)
+    add_risks(features)
+    return features
+
+
+def brief_risks() -> qt.FeatureSet:
+    """The same with so little memory that rows, ids and entities are soon forgotten."""
+    features = qt.FeatureSet(Payment, lateness="3s", expire_after="16s", row_limit=3, remembered_ids=5)
+    add_risks(features)
+    return features
+
+
+def add_risks(features: qt.FeatureSet) -> None:
+    pair = (Payment.customer, Payment.terminal)
+    for what, window in (
+        ("3s", {"by": Payment.customer, "over": "3s"}),
+        ("10s", {"by": Payment.customer, "over": "10s"}),
+        ("10s_after_5s", {"by": Payment.customer, "over": "10s", "delay": "5s"}),
+        ("foreign", {"by": Payment.customer, "over": "10s", "where": Payment.foreign}),
+        ("pair", {"by": pair, "over": "10s", "delay": "1us"}),
+        ("pair_small", {"by": pair, "over": "5s", "delay": "3s", "where": small(Payment.amount)}),
+    ):
+        features[f"rate_{what}"] = qt.fraud_rate(**window)
+        features[f"frauds_{what}"] = qt.fraud_count(**window)
+        features[f"labels_{what}"] = qt.label_count(**window)
+        features[f"count_{what}"] = qt.count(**window)
+        features[f"sum_{what}"] = qt.sum(Payment.amount, **window)
+    features["age"] = qt.age(by=Payment.customer)
+    features["terminal_count"] = qt.count(by=Payment.terminal, over="10s")  # of a key that labels are not kept for
+
+
+FEATURES_ONLY = (windows, spreads, lifetimes, brief_lifetimes, forgetful, tight, risks, brief_risks)

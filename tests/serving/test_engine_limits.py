@@ -54,6 +54,9 @@ def test_counters_say_what_happened(load: Callable[..., qt.Engine]) -> None:
         "over_cap": 0,
         "reclaimed_keys": 0,
         "out_of_space": 0,
+        "labels": 0,
+        "unknown_labels": 0,
+        "remembered_ids": 4,
         "keys": 1,
         "history_bytes": 64,
     }

@@ -88,6 +88,7 @@ class GroupSummary(Record, frozen=True, kw_only=True):
     ``columns``     the fields kept in each row of an entity's history, after its event time
     ``values``      how many values the group computes
     ``horizon_us``  the longest delay + window in microseconds: older rows have left every window; 0 without windows
+    ``labelled``    rows keep their event's label
     ``layout``      a digest, in hex, of what is kept and how: groups of one digest can go on from each other's state
     """
 
@@ -95,6 +96,7 @@ class GroupSummary(Record, frozen=True, kw_only=True):
     columns: tuple[Text, ...]
     values: Positive
     horizon_us: Natural
+    labelled: bool = False
     layout: Digest
 
 

@@ -210,6 +210,7 @@ def _assemble(
                 columns=tuple(dict.fromkeys(column.field.name for column in group.columns)),
                 values=len(group.values),
                 horizon_us=group.horizon_us,
+                labelled=group.is_labelled,
                 # Without an identity of its own, a group is what its compiled code is.
                 layout=group_identity(group) or hashlib.sha256(lowered.object_bytes).hexdigest(),
             )

@@ -72,6 +72,7 @@ _DECLARATIONS = {
     "absorb": "void {symbol}(void*, const void*, int64_t, int64_t);",
     "release": "void {symbol}(void*, const void*, int64_t, int64_t);",
     "fold": "void {symbol}(void*, const void*, int64_t, int64_t, int64_t);",
+    "label": "void {symbol}(void*, const void*, int64_t, int64_t, int64_t);",
 }
 
 
@@ -259,5 +260,6 @@ def _group_row(index: int, group: GroupLayout) -> str:
     functions = (group.fill, group.read, group.absorb, group.release, group.fold or "nullptr")
     return (
         f"    {{entities_{index}, {', '.join(f'{size}u' for size in sizes)}, INT64_C({group.horizon_us}), "
-        f"{', '.join(functions)}, {windows}, {len(group.window_offsets)}u, 0u}}"
+        f"{', '.join(functions)}, {windows}, {len(group.window_offsets)}u, {group.label_offset}u, "
+        f"{group.label or 'nullptr'}}}"
     )

@@ -21,6 +21,7 @@ from quickthorn.features.encodings import Encoding, encoded, hash_bucket
 from quickthorn.features.extremes import max, min
 from quickthorn.features.fitting import fit_frequency, fit_ordinal, fit_target_mean, fit_weight_of_evidence
 from quickthorn.features.geography import distance_km, implied_speed_kmh, mismatch
+from quickthorn.features.labels import fraud_count, fraud_rate, label_count
 from quickthorn.features.ratios import ratio, share, z_score
 from quickthorn.features.recency import age, is_new, since_last
 from quickthorn.features.sequence import changed, difference, last, run_length
@@ -63,6 +64,8 @@ __all__ = [
     "fit_ordinal",
     "fit_target_mean",
     "fit_weight_of_evidence",
+    "fraud_count",
+    "fraud_rate",
     "hash_bucket",
     "hour",
     "implied_speed_kmh",
@@ -72,6 +75,7 @@ __all__ = [
     "is_weekend",
     "jaro_winkler",
     "kernel",
+    "label_count",
     "last",
     "log",
     "log1p",

@@ -76,6 +76,22 @@ def absorb_kernel(shift_row: Any, move_rows: Any) -> Any:
     return ahead_of_time(absorb)
 
 
+def label_kernel(shift_labels: Any) -> Any:
+    """label(state, window_at, rows, mask, row_bytes, position, sign): the label of the row there is about to change
+    (``sign`` −1), or has changed (1).
+
+    ``shift_labels`` is ``shift_row`` for what the window keeps of labels alone.
+    """
+
+    def label(
+        state: Address, window_at: int, rows: Address, mask: int, row_bytes: int, position: int, sign: int
+    ) -> None:
+        if load_int64(state, window_at) <= position < load_int64(state, window_at + HEAD):
+            shift_labels(state, window_at, rows, (position & mask) * row_bytes, position, sign)
+
+    return ahead_of_time(label)
+
+
 def release_kernel(shift_row: Any) -> Any:
     """release(state, window_at, rows, mask, row_bytes, position): the oldest row, there, is about to go."""
 

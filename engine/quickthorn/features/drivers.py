@@ -22,6 +22,7 @@ from quickthorn.features import (
     component_kernels,
     decay_kernels,
     distinct_kernels,
+    label_kernels,
     memory,
     moments,
     recency_kernels,
@@ -54,6 +55,7 @@ KERNEL_MODULES = (
     sequence_kernels,
     decay_kernels,
     distinct_kernels,
+    label_kernels,
     tile_kernels,
     component_kernels,
 )

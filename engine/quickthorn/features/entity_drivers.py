@@ -33,6 +33,7 @@ _READ = {
 }
 _FILL = {"slots": _ADDRESS, "hashes": _ADDRESS, "row": _ADDRESS}
 _CHANGE = {"state": _ADDRESS, "rows": _ADDRESS, "mask": _INT64, "position": _INT64}
+_LABEL = {**_CHANGE, "sign": _INT64}
 _FOLD = {"state": _ADDRESS, "rows": _ADDRESS, "mask": _INT64, "last": _INT64, "until_us": _INT64}
 
 
@@ -70,6 +71,13 @@ def group_drivers(
         if change == "release" and group.records:
             lines.insert(0, f"release_record(state, rows, mask, {group.row_bytes}, position)")
         yield driver(f"quickthorn_{change}_{index}", _CHANGE, lines, {**shape_names, **record_names})
+    if group.is_labelled:
+        lines = [
+            f"label_{shapes[window.parts]}(state, {window.offset}, rows, mask, {group.row_bytes}, position, sign)"
+            for window in group.windows
+            if any(part.is_of_labels for part in window.parts)
+        ]
+        yield driver(f"quickthorn_label_{index}", _LABEL, lines, shape_names)
     if group.records:
         line = f"fold(state, rows, mask, {group.row_bytes}, last, until_us)"
         yield driver(f"quickthorn_fold_{index}", _FOLD, [line], record_names)
@@ -84,14 +92,20 @@ def _shapes(group: Group) -> tuple[dict[tuple[WindowPart, ...], int], dict[str, 
             continue
         shape = shapes.setdefault(window.parts, len(shapes))
         at = At(group, window)
-        lines = [line for part in window.parts for line in _guarded(at, part, part.shift(at))]
-        shift_row = define("shift_row", "state, window_at, rows, row_at, position, sign", lines, {})
+        shift_row = _shift_kernel(at, window.parts)
         moves = [move for part in window.parts if (move := part.move(at))]
         move_rows = define("move_rows", "state, window_at, position", moves, {})
         names[f"advance_{shape}"] = cursors.advance_kernel(shift_row)
         names[f"absorb_{shape}"] = cursors.absorb_kernel(shift_row, move_rows)
         names[f"release_{shape}"] = cursors.release_kernel(shift_row)
+        labelled = tuple(part for part in window.parts if part.is_of_labels)
+        names[f"label_{shape}"] = cursors.label_kernel(_shift_kernel(at, labelled))
     return shapes, names
+
+
+def _shift_kernel(at: At, parts: tuple[WindowPart, ...]) -> Any:
+    lines = [line for part in parts for line in _guarded(at, part, part.shift(at))]
+    return define("shift_row", "state, window_at, rows, row_at, position, sign", lines, {})
 
 
 def _record_names(group: Group, user_names: dict[str, Any]) -> dict[str, Any]:

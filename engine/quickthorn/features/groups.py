@@ -24,6 +24,9 @@ CURSOR_BYTES = 2 * WORD_BYTES
 # Before the records stand the position of the first row that has not gone into them and the time of the last that has.
 SETTLED_BYTES = 2 * WORD_BYTES
 FLAGS_PER_WORD = 63
+# At the end of a row whose label is looked at: the event's number in order of arrival, then the last two changes of its
+# label, the newest first. The engine writes them.
+LABEL_WORDS = 3
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class Window:
 class Group:
     """Everything kept by one entity, or one pair; its values are values[value_first : value_first + len(values)].
 
-    A row is the event time, a word per column, and a word per 63 conditions, each a bit. The entity's state is the
-    position up to which rows have gone into the records, the records, then the windows.
+    A row is the event time, a word per column, a word per 63 conditions, each a bit, and what is kept of its label. The
+    entity's state is the position up to which rows have gone into the records, the records, then the windows.
     """
 
     by: tuple[Field, ...]
@@ -64,7 +67,18 @@ class Group:
     @property
     def row_bytes(self) -> int:
         """Bytes of one ring row."""
-        return WORD_BYTES * (1 + len(self.columns)) + WORD_BYTES * -(-len(self.conditions) // FLAGS_PER_WORD)
+        words = 1 + len(self.columns) + -(-len(self.conditions) // FLAGS_PER_WORD)
+        return WORD_BYTES * (words + (LABEL_WORDS if self.is_labelled else 0))
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether rows keep their event's label."""
+        return any(part.is_of_labels for window in self.windows for part in window.parts)
+
+    @property
+    def label_offset(self) -> int:
+        """Where in a row stands what is kept of its label; 0 where nothing is."""
+        return self.row_bytes - WORD_BYTES * LABEL_WORDS if self.is_labelled else 0
 
     @property
     def record_bytes(self) -> int:
@@ -121,6 +135,11 @@ class At:
             return 0, 0
         word, bit = divmod(self.group.conditions.index(condition), FLAGS_PER_WORD)
         return WORD_BYTES * (1 + len(self.group.columns) + word), 1 << bit
+
+    @property
+    def label(self) -> int:
+        """The offset in a row of the newest change of its label; the one before it follows."""
+        return self.group.label_offset + WORD_BYTES
 
     def part(self, part: WindowPart) -> str:
         """A window part's offset in ``state``."""

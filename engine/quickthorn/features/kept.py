@@ -91,6 +91,11 @@ class Kept:
         return ()
 
     @property
+    def is_of_labels(self) -> bool:
+        """Whether the value is computed from labels."""
+        return False
+
+    @property
     def user_kernels(self) -> tuple[UserKernel, ...]:
         """Functions of the user that the source calls, by the names of ``At.user``."""
         return ()
@@ -118,6 +123,11 @@ class WindowPart:
     def columns(self) -> tuple[Column, ...]:
         """What must be kept in each row for it."""
         return ()
+
+    @property
+    def is_of_labels(self) -> bool:
+        """Whether it looks at a row's label: rows then keep theirs, and ``shift`` also runs where one changes."""
+        return False
 
     def shift(self, at: At) -> str:
         """Source of a statement: the row ``row_at`` bytes into ``rows``, at ``position``, comes in (``sign`` 1) or

@@ -17,8 +17,8 @@ from quickthorn.features.plan import Plan, Step
 class GroupLayout:
     """What the engine needs to know of one group; the fields of ``quickthorn_group`` in library_abi.h.
 
-    Sizes are in bytes and ``horizon_us`` in microseconds. ``fill`` to ``fold`` are C symbols; ``fold`` is None where
-    nothing outlives its window.
+    Sizes are in bytes and ``horizon_us`` in microseconds; ``label_offset`` is 0 where rows keep no label. ``fill`` to
+    ``label`` are C symbols; ``fold`` is None where nothing outlives its window, ``label`` where there is no label.
     """
 
     entity_slots: tuple[int, ...]
@@ -28,12 +28,14 @@ class GroupLayout:
     value_first: int
     value_count: int
     horizon_us: int
+    label_offset: int
     fill: str
     read: str
     absorb: str
     release: str
     fold: str | None
     window_offsets: tuple[int, ...]
+    label: str | None
 
 
 @dataclass(frozen=True)
@@ -141,12 +143,14 @@ def _lowered_group(group: Group, index: int) -> GroupLayout:
         value_first=group.value_first,
         value_count=len(group.values),
         horizon_us=group.horizon_us,
+        label_offset=group.label_offset,
         fill=f"quickthorn_fill_{index}",
         read=f"quickthorn_read_{index}",
         absorb=f"quickthorn_absorb_{index}",
         release=f"quickthorn_release_{index}",
         fold=f"quickthorn_fold_{index}" if group.records else None,
         window_offsets=tuple(window.offset for window in group.windows),
+        label=f"quickthorn_label_{index}" if group.is_labelled else None,
     )
 
 

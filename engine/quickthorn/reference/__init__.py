@@ -8,6 +8,7 @@ Where the native engine and this package disagree, one of the two is wrong.
 from quickthorn.reference import decay as decay  # each family registers its slow version
 from quickthorn.reference import distinct as distinct
 from quickthorn.reference import extremes as extremes
+from quickthorn.reference import labels as labels
 from quickthorn.reference import recency as recency
 from quickthorn.reference import sequence as sequence
 from quickthorn.reference import spread as spread

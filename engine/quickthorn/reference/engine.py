@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from quickthorn.decision.compiled import compile_conditions
 from quickthorn.decision.policy_file import PolicySource
-from quickthorn.errors import EventError, ModelError
+from quickthorn.errors import EventError, LabelError, ModelError
 from quickthorn.event import Field
 from quickthorn.features.components import ComponentValue
 from quickthorn.features.declare import Application, Constant, Expression, FeatureSet, Reference
@@ -23,6 +23,7 @@ from quickthorn.reference.features import Group, argument_of, groups_of
 from quickthorn.reference.forest import margin_of
 from quickthorn.reference.identity import keyed_hash
 from quickthorn.reference.kernels import apply
+from quickthorn.reference.labels import CHANGES, changed_by, read_label
 
 if TYPE_CHECKING:
     from quickthorn.calibration.knots import Calibration
@@ -78,7 +79,7 @@ class ReferenceEngine:
         self.groups = groups_of(features)
         self.graphs = graphs_of(features)
         self.keepers: list[Group | Graph] = [*self.groups, *self.graphs]
-        self.accepted_ids: deque[str] = deque(maxlen=features.remembered_ids)
+        self.accepted: deque[tuple[str, Row]] = deque(maxlen=features.remembered_ids)
         self.ensemble = ensemble.with_features(features.names) if ensemble is not None else None
         self.policy = policy
         self.calibration = calibration
@@ -104,6 +105,17 @@ class ReferenceEngine:
         except EventError:
             return "invalid"
         return self._update(row)
+
+    def label(self, event_id: object, fraud: object, available_at: object) -> None:
+        """From ``available_at`` on it is known whether the event is fraud; LabelError where it is not remembered."""
+        label = read_label(event_id, fraud, available_at)
+        if not any(expression.is_of_labels for group in self.groups for expression in group.kept):
+            raise LabelError("label: expected a bundle with features of labels, found none in this one")
+        for accepted, row in self.accepted:
+            if accepted == label.event_id:
+                row[CHANGES] = changed_by(row.get(CHANGES, ()), label)
+                return
+        raise LabelError(f"event_id: expected the id of an event that is remembered, found {event_id!r}")
 
     def features(self, event: object) -> dict[str, float]:
         """The feature vector by name, without updating; EventError where the event is wrong."""
@@ -152,7 +164,7 @@ class ReferenceEngine:
 
     def is_duplicate(self, row: Row) -> bool:
         """Whether the event's id is remembered."""
-        return row[self.schema.event_id.name] in self.accepted_ids
+        return any(row[self.schema.event_id.name] == accepted for accepted, _ in self.accepted)
 
     def _status(self, row: Row) -> str:
         if self.is_duplicate(row):
@@ -164,7 +176,7 @@ class ReferenceEngine:
         if status == "duplicate":
             return status
         # The deque forgets its oldest id when it is full; a retry that is recognised does not make its id younger.
-        self.accepted_ids.append(row[self.schema.event_id.name])
+        self.accepted.append((row[self.schema.event_id.name], row))
         capped = [keeper.store(row) for keeper in self.keepers]
         for keeper in self.keepers:
             keeper.pass_time(row[self.schema.event_time.name])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from quickthorn.compiling import compile_bundle
 from quickthorn.decision import STATUSES
-from quickthorn.errors import EventError
+from quickthorn.errors import EventError, LabelError
 from quickthorn.extras import require
 from quickthorn.features import FeatureSet
 from quickthorn.serving import Engine
@@ -26,6 +26,7 @@ def replay(
     features: FeatureSet | Engine,
     events: Any,
     *,
+    labels: Any = None,
     errors: Literal["raise", "keep"] = "raise",
     advance: Callable[[int], object] | None = None,
     cache: bool | str | os.PathLike[str] = True,
@@ -35,12 +36,17 @@ def replay(
 
     ``features``  a FeatureSet, which is compiled first, or an Engine, whose windows go on from where they are
     ``events``    an Arrow table, or any object with the Arrow PyCapsule interface, in event-time order
-    ``errors``    "raise" raises EventError for the first event that does not fit the schema; "keep" keeps its row,
-                  with missing features and status "invalid"
+    ``labels``    an Arrow table, or alike, of event_id, fraud and available_at, in any order: each is told before the
+                  first event at or after the time it is available from, or right after its own event where that comes
+                  later
+    ``errors``    "raise" raises EventError for the first event that does not fit the schema and LabelError for the
+                  first label that does not fit or whose event has not come; "keep" keeps an event's row, with missing
+                  features and status "invalid", and leaves such labels out
     ``advance``   called with the number of events done since the last call
     ``cache``     where a FeatureSet that was compiled before is taken from, as for ``compile_bundle``
     ``threads``   how many threads share the work, 1 to 256; each takes entities of one kind (cards, merchants), so more
-                  than there are kinds gain little. The result is the same for any number, to the bit
+                  than there are kinds gain little, and features of labels keep to one. The result is the same for any
+                  number, to the bit
 
     The table has the event id and event time as they came in, one float64 column per feature (NaN where missing), and
     ``status``, one row per event, in the events' order. Every event is read, then stored: exactly what ``decide`` does.
@@ -57,10 +63,11 @@ def replay(
     table = pa.table(events)
     engine = features if isinstance(features, Engine) else _feature_engine(features, cache)
     names = engine.manifest.features
+    feed = _LabelFeed(pa, engine, labels, raises=errors == "raise") if labels is not None else None
     columns: list[Any] = []
     statuses: list[Any] = []
     for first in range(0, max(table.num_rows, 1), _CHUNK_ROWS):
-        ran = engine._run_batch(table.slice(first, _CHUNK_ROWS), "replay", threads)
+        ran = engine._run_batch(table.slice(first, _CHUNK_ROWS), "replay", threads, feed.native if feed else None)
         if ran["errors"] and errors == "raise":
             row, message = ran["errors"][0]
             raise EventError(f"events[{first + row}].{message}")
@@ -68,7 +75,34 @@ def replay(
         statuses.append(ran["statuses"])
         if advance is not None:
             advance(len(ran["statuses"]))
+    if feed is not None:
+        feed.finish()
     return _as_table(pa, table, engine, names, columns, statuses)
+
+
+class _LabelFeed:
+    """The labels of a replay, on their way between the events."""
+
+    def __init__(self, pa: Any, engine: Engine, labels: Any, *, raises: bool) -> None:
+        if not any(hasattr(labels, protocol) for protocol in ("__arrow_c_stream__", "__arrow_c_array__")):
+            raise LabelError(
+                f"labels: expected an object with the Arrow PyCapsule interface, found {type(labels).__name__}"
+            )
+        self.engine, self.raises = engine, raises
+        self.table = pa.table(labels)
+        self.native, refused = engine._label_feed(self.table)
+        if refused and raises:
+            row, message = refused[0]
+            raise LabelError(f"labels[{row}].{message}")
+
+    def finish(self) -> None:
+        """Tell what no event has come for yet; LabelError where a label's own event never came."""
+        strangers = self.engine._finish_labels(self.native)
+        if strangers and self.raises:
+            found = self.table["event_id"][strangers[0]].as_py()
+            raise LabelError(
+                f"labels[{strangers[0]}].event_id: expected the id of an event that is remembered, found {found!r}"
+            )
 
 
 def _as_table(

@@ -187,6 +187,14 @@ class Engine(_native.Engine):
         """The outcome that every event gets at the moment, or None."""
         return self._kill_switch()
 
+    def label_batch(self, labels: object) -> tuple[tuple[int, str], ...]:
+        """Tell every label of an Arrow table, batch or stream with columns event_id, fraud and available_at, in order.
+
+        Returns (row, message) of each that was refused: those may be told again, all others have taken effect.
+        LabelError where the table as a whole does not fit, or the bundle has no features of labels.
+        """
+        return tuple(self._label_batch(labels))
+
     def counters(self) -> dict[str, int]:
         """How often what happened since load, or in all that a restored state remembers, and how much is kept."""
         return self._counters()
