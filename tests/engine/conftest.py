@@ -23,6 +23,7 @@ from quickthorn.features.distinct import Distinct
 from quickthorn.features.kept import Kept
 from quickthorn.features.sequence import Difference
 from quickthorn.features.spread import Spread
+from quickthorn.features.tiled_spread import TiledSpread
 from quickthorn.features.tiles import Tiled
 from quickthorn.features.velocity import Aggregate
 from quickthorn.forest.ensemble import Ensemble
@@ -124,7 +125,7 @@ class Pair:
     def allowance(self, name: str, row: Row, value: float) -> float:
         """How far a feature may be off: nothing where it is exact, 1e-9 of the largest term where numbers are added."""
         expression = self.reference.expressions[name]
-        if isinstance(expression, (Application, Spread)):
+        if isinstance(expression, (Application, Spread, TiledSpread)):
             return 1e-9 * abs(value) + SMALLEST
         if isinstance(expression, Decayed):
             return 1e-9 * self.largest_term(expression, row, value) + SMALLEST

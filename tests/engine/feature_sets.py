@@ -172,6 +172,12 @@ def add_lifetimes(features: qt.FeatureSet) -> None:
         for field in (Payment.amount, Payment.tip, Payment.distance, Payment.foreign):
             features[f"tiled_sum_{field!r}_{over}"] = qt.sum(field, by=customer, over=over, tile=tile, **options)
             features[f"tiled_mean_{field!r}_{over}"] = qt.mean(field, by=customer, over=over, tile=tile, **options)
+            features[f"tiled_std_{field!r}_{over}"] = qt.std(field, by=customer, over=over, tile=tile, **options)
+            features[f"tiled_variance_{field!r}_{over}"] = qt.variance(
+                field, by=customer, over=over, tile=tile, ddof=0, **options
+            )
+            features[f"tiled_min_{field!r}_{over}"] = qt.min(field, by=customer, over=over, tile=tile, **options)
+            features[f"tiled_max_{field!r}_{over}"] = qt.max(field, by=customer, over=over, tile=tile, **options)
     features["burst"] = Burst(Payment.at, Payment.amount, by=customer)
     features["burst_foreign"] = Burst(Payment.at, Payment.tip, by=pair, where=foreign)
     features["since_foreign"] = qt.since_last(by=customer, k=2, where=foreign)

@@ -130,3 +130,13 @@ def test_a_default_value_is_refused() -> None:
 def test_an_event_class_is_never_instantiated() -> None:
     with pytest.raises(SchemaError, match="Payment declares events"):
         Payment()
+
+
+def test_reading_an_undeclared_field_on_the_class_names_the_declared_ones() -> None:
+    with pytest.raises(AttributeError) as caught:
+        _ = Payment.amont  # type: ignore[attr-defined, unused-ignore]
+    assert str(caught.value) == (
+        "Payment.amont: expected a declared field, found none; declared: event_id, at, customer, amount, channel, note"
+    )
+    assert not hasattr(Payment, "__no_such_protocol__")
+    assert not hasattr(qt.Event, "amont")

@@ -265,6 +265,9 @@ def test_a_tile_divides_its_window_and_knows_no_delay() -> None:
     for tile in ("7h", "0s", "2d"):
         message = refusal(lambda tile=tile: qt.count(by=by, over="1d", tile=tile))  # type: ignore[misc]
         assert message == f"count(tile=): expected a tile that divides the window of 86400000000 µs, found {tile!r}"
+        for declare in (qt.sum, qt.mean, qt.variance, qt.std, qt.min, qt.max):
+            message = refusal(lambda declare=declare, tile=tile: declare(Payment.amount, by=by, over="1d", tile=tile))  # type: ignore[misc]
+            assert message.startswith(f"{declare.__name__}(tile=): expected a tile that divides the window of ")
     message = refusal(lambda: qt.sum(Payment.risk, by=by, over="1d", tile="1m"))
     assert message == "sum(tile=): expected at most 1024 tiles, found 1440"
     message = refusal(lambda: qt.mean(Payment.risk, by=by, over="1d", delay="1d", tile="1h"))

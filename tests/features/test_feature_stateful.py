@@ -85,6 +85,10 @@ def forgets(self: Any, amount: float) -> None:
     self.total += self.average
 
 
+def invents(self: Any, amount: float) -> None:
+    self.average = amount
+
+
 def says(self: Any, amount: float) -> str:
     return "much"
 
@@ -96,6 +100,7 @@ def says(self: Any, amount: float) -> str:
         ("update", allocates, "memory|Python objects"),
         ("update", returns, "expected a function that changes its record and returns nothing"),
         ("update", forgets, "average"),
+        ("update", invents, "expected only variables that its record has to be set, found 'average'"),
         ("read", says, "found a string"),
         ("read", update, "expected a number on every path, found a path that returns None"),
     ],

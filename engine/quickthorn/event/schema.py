@@ -6,7 +6,7 @@ import inspect
 import types
 import typing
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from quickthorn.errors import SchemaError
 from quickthorn.event.fields import Category, EventTime, Field, FieldOptions, Id, Money
@@ -48,7 +48,21 @@ class Schema:
         return next(field for field in self.fields if isinstance(field, EventTime))
 
 
-class Event:
+class _EventType(type):
+    if not TYPE_CHECKING:  # a type checker knows which fields there are, and is not to be told that there may be others
+
+        def __getattr__(cls, name: str) -> Any:
+            if name.startswith("_") or "schema" not in cls.__dict__:
+                raise AttributeError(f"type object {cls.__name__!r} has no attribute {name!r}")
+            declared = ", ".join(cls.schema.names)
+            raise AttributeError(
+                f"{cls.__name__}.{name}: expected a declared field, found none; declared: {declared}",
+                name=name,
+                obj=cls,
+            )
+
+
+class Event(metaclass=_EventType):
     """Base of event classes. Subclass it with annotated fields; it is a declaration and is never instantiated.
 
     Exactly one ``Id`` and one ``EventTime`` are required; ``X | None`` makes a field optional; ``field(...)`` gives

@@ -30,6 +30,7 @@ from quickthorn.features import (
     summits,
     text_memory,
     tile_kernels,
+    tile_spread_kernels,
 )
 from quickthorn.features.ahead import AheadOfTime, ahead_of_time
 from quickthorn.features.kept import WORD_BYTES
@@ -57,6 +58,7 @@ KERNEL_MODULES = (
     distinct_kernels,
     label_kernels,
     tile_kernels,
+    tile_spread_kernels,
     component_kernels,
 )
 

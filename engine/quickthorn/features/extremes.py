@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from quickthorn.event import Boolean, Field, Money, Number
 from quickthorn.features.declare import By, Where
 from quickthorn.features.groups import At
 from quickthorn.features.kept import Column, FieldColumn, Windowed, WindowPart
+from quickthorn.features.tiled_spread import TiledExtreme, tiled_extreme
 from quickthorn.features.velocity import numeric_field, units_of, window_of
 
 
@@ -81,10 +83,11 @@ def min(
     include_current: bool = False,
     delay: str | timedelta = "0s",
     where: Where = None,
-) -> Extreme:
-    """The least value of a field over the window; missing when there is none."""
+    tile: str | timedelta | None = None,
+) -> Extreme | TiledExtreme:
+    """The least value of a field over the window; missing when there is none. ``tile`` is as for ``count``."""
     window = window_of("min", by, over, include_current, delay, where)
-    return Extreme(field=numeric_field(field, "min"), sign=-1, **window)
+    return _extreme("min", numeric_field(field, "min"), window, tile)
 
 
 def max(
@@ -95,7 +98,14 @@ def max(
     include_current: bool = False,
     delay: str | timedelta = "0s",
     where: Where = None,
-) -> Extreme:
-    """The greatest value of a field over the window; missing when there is none."""
+    tile: str | timedelta | None = None,
+) -> Extreme | TiledExtreme:
+    """The greatest value of a field over the window; missing when there is none. ``tile`` is as for ``count``."""
     window = window_of("max", by, over, include_current, delay, where)
-    return Extreme(field=numeric_field(field, "max"), sign=1, **window)
+    return _extreme("max", numeric_field(field, "max"), window, tile)
+
+
+def _extreme(what: str, field: Field, window: dict[str, Any], tile: str | timedelta | None) -> Extreme | TiledExtreme:
+    if tile is not None:
+        return tiled_extreme(what, field, window, tile)
+    return Extreme(field=field, sign=1 if what == "max" else -1, **window)

@@ -75,6 +75,9 @@ def _lowered(kernel: Kernel, argument_types: tuple[Any, ...]) -> tuple[Any, Lowe
         raise _refusal(kernel, f"Numba cannot compile it without Python objects: {cause}") from error
     except Exception as error:
         # Numba's own failures on code it does not foresee are of many types.
+        if isinstance(error, KeyError) and isinstance(argument_types[0], types.Record):
+            sentence = f"expected only variables that its record has to be set, found {error.args[0]!r}"
+            raise _refusal(kernel, sentence) from error
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise _refusal(kernel, f"Numba cannot compile it: {cause}") from error
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from quickthorn.errors import FeatureError
 from quickthorn.event import Boolean, Field, Money, Number
 from quickthorn.features.declare import By, Where
 from quickthorn.features.groups import At
 from quickthorn.features.kept import Column, FieldColumn, Windowed, WindowPart
+from quickthorn.features.tiled_spread import TiledSpread, tiled_spread
 from quickthorn.features.velocity import Present, Sum, counted, numeric_field, presence_of, units_of, window_of
 
 
@@ -90,9 +92,10 @@ def std(
     include_current: bool = False,
     delay: str | timedelta = "0s",
     where: Where = None,
-) -> Spread:
+    tile: str | timedelta | None = None,
+) -> Spread | TiledSpread:
     """The standard deviation of a field over the window: the root of ``variance``."""
-    return _spread("std", field, ddof, window_of("std", by, over, include_current, delay, where))
+    return _spread("std", field, ddof, window_of("std", by, over, include_current, delay, where), tile)
 
 
 def variance(
@@ -104,15 +107,22 @@ def variance(
     include_current: bool = False,
     delay: str | timedelta = "0s",
     where: Where = None,
-) -> Spread:
+    tile: str | timedelta | None = None,
+) -> Spread | TiledSpread:
     """The sum of squared distances from the mean, by the count of values − ``ddof``; missing where that is not above 0.
 
-    ``ddof`` is 1 for the variance of what the values are a sample of, 0 for that of the values alone.
+    ``ddof`` is 1 for the variance of what the values are a sample of, 0 for that of the values alone. ``tile`` is as
+    for ``count``; a tiled spread is within 1e-9 of recomputation, of money too.
     """
-    return _spread("variance", field, ddof, window_of("variance", by, over, include_current, delay, where))
+    return _spread("variance", field, ddof, window_of("variance", by, over, include_current, delay, where), tile)
 
 
-def _spread(what: str, field: object, ddof: int, window: dict[str, object]) -> Spread:
+def _spread(
+    what: str, field: object, ddof: int, window: dict[str, Any], tile: str | timedelta | None
+) -> Spread | TiledSpread:
     if not isinstance(ddof, int) or isinstance(ddof, bool) or ddof not in (0, 1):
         raise FeatureError(f"{what}(ddof=): expected 0 or 1, found {ddof!r}")
-    return Spread(field=numeric_field(field, what), ddof=ddof, root=what == "std", **window)  # type: ignore[arg-type]
+    chosen = numeric_field(field, what)
+    if tile is not None:
+        return tiled_spread(what, chosen, ddof, window, tile)
+    return Spread(field=chosen, ddof=ddof, root=what == "std", **window)

@@ -47,7 +47,7 @@ class Tiled(Lifetime):
         current = at.current(self.include_current, self.where)
         if self.field is None:
             return f"tiled_count({window}, {current})"
-        load, units = _load(self.field), _units(self.field)
+        load, units = load_of(self.field), units_of(self.field)
         return f"tiled_{self.kind}_{_form(self.field)}({window}, {current}, {load}({at.slot(self.field)}), {units!r})"
 
 
@@ -79,12 +79,17 @@ class Tiles(Record):
         ring = f"record, {at.record(self)}, {self.count}, {self.tile_us}, load_int64(rows, row_at)"
         if self.field is None:
             return f"tile_event({ring})"
-        value = f"{_load(self.field)}(rows, row_at + {at.column(FieldColumn(self.field))})"
+        value = f"{load_of(self.field)}(rows, row_at + {at.column(FieldColumn(self.field))})"
         return f"tile_{_form(self.field)}({ring}, {value})"
 
 
 def tiled(kind: str, field: Field | None, window: dict[str, Any], tile: object) -> Tiled:
     """The tiled form of a windowed aggregate, if its tile divides the window."""
+    return Tiled(kind=kind, field=field, **tile_options(kind, window, tile))
+
+
+def tile_options(kind: str, window: dict[str, Any], tile: object) -> dict[str, Any]:
+    """What a tiled expression is made with; FeatureError where the tile does not divide the window, or that is late."""
     if window["delay_us"]:
         raise FeatureError(f"{kind}(tile=): expected a window without delay, found one of {window['delay_us']} µs")
     tile_us = duration_us(tile, f"{kind}(tile=)")  # type: ignore[arg-type]
@@ -94,16 +99,18 @@ def tiled(kind: str, field: Field | None, window: dict[str, Any], tile: object) 
     if over_us // tile_us > TILES_MOST:
         raise FeatureError(f"{kind}(tile=): expected at most {TILES_MOST} tiles, found {over_us // tile_us}")
     options = {name: window[name] for name in ("by", "where", "include_current", "over_us")}
-    return Tiled(kind=kind, field=field, tile_us=tile_us, **options)
+    return {**options, "tile_us": tile_us}
 
 
 def _form(field: Field) -> str:
     return "number" if isinstance(field, Number) else "exact"
 
 
-def _load(field: Field) -> str:
+def load_of(field: Field) -> str:
+    """The kernel that loads a value of the field as a float64, money in minor units."""
     return "money_in" if isinstance(field, Money) else "load_float64"
 
 
-def _units(field: Field) -> float:
+def units_of(field: Field) -> float:
+    """How many of what is kept make one of what the feature is in."""
     return 10.0**field.scale if isinstance(field, Money) else 1.0

@@ -7,8 +7,10 @@ from fractions import Fraction
 
 from quickthorn.event import Money
 from quickthorn.features.spread import Spread
+from quickthorn.features.tiled_spread import TiledSpread
+from quickthorn.reference.event import Row
 from quickthorn.reference.features import Moment, value_of
-from quickthorn.reference.velocity import rounded_once
+from quickthorn.reference.velocity import rounded_once, tiled_rows
 
 _ROOT_BITS = 200
 
@@ -16,8 +18,19 @@ _ROOT_BITS = 200
 @value_of.register
 def spread(expression: Spread, moment: Moment) -> float:
     """The variance of what is not missing, or its root, rounded once."""
+    return of_rows(expression, moment.window(expression))
+
+
+@value_of.register
+def tiled_spread(expression: TiledSpread, moment: Moment) -> float:
+    """The same over every event of a tile that the window reaches into."""
+    return of_rows(expression, tiled_rows(expression, moment))
+
+
+def of_rows(expression: Spread | TiledSpread, rows: list[Row]) -> float:
+    """The spread of these rows."""
     name = expression.field.name
-    found = [Fraction(row[name]) for row in moment.window(expression) if row[name] is not None]
+    found = [Fraction(row[name]) for row in rows if row[name] is not None]
     if len(found) <= expression.ddof:
         return math.nan
     if isinstance(expression.field, Money):

@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 
 from quickthorn.event import Money
+from quickthorn.features.tiled_spread import TiledField
 from quickthorn.features.tiles import Tiled
 from quickthorn.features.velocity import Aggregate
 from quickthorn.reference.event import Row
@@ -21,9 +22,13 @@ def aggregated(expression: Aggregate, moment: Moment) -> float:
 @value_of.register
 def tiled(expression: Tiled, moment: Moment) -> float:
     """The same over every event of a tile that the window reaches into."""
+    return over_rows(expression, tiled_rows(expression, moment))
+
+
+def tiled_rows(expression: Tiled | TiledField, moment: Moment) -> list[Row]:
+    """The events of every tile that (t − over, t] reaches into."""
     oldest = (moment.now_us - expression.over_us + 1) // expression.tile_us
-    rows = moment.lifetime(expression)
-    return over_rows(expression, [row for row in rows if row[moment.time] // expression.tile_us >= oldest])
+    return [row for row in moment.lifetime(expression) if row[moment.time] // expression.tile_us >= oldest]
 
 
 def over_rows(expression: Aggregate | Tiled, window: list[Row]) -> float:
