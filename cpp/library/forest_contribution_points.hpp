@@ -16,14 +16,15 @@ template <unsigned lanes>
     return value - Lanes<lanes>{};
 }
 
-template <unsigned lanes>
-[[gnu::always_inline]] inline double sum(const Lanes<lanes>& values) {
-    double halves[lanes];
-    for (unsigned lane = 0; lane < lanes; ++lane) halves[lane] = values[lane];
-    for (unsigned width = lanes / 2; width != 0; width /= 2) {
-        for (unsigned lane = 0; lane < width; ++lane) halves[lane] += halves[lane + width];
-    }
-    return halves[0];
+// The sum of all values, by halves, so that it does not depend on the processor.
+[[gnu::always_inline]] inline double sum(const Lanes<2>& values) { return values[0] + values[1]; }
+[[gnu::always_inline]] inline double sum(const Lanes<4>& values) {
+    const Lanes<2> low = __builtin_shufflevector(values, values, 0, 1);
+    return sum(low + __builtin_shufflevector(values, values, 2, 3));
+}
+[[gnu::always_inline]] inline double sum(const Lanes<8>& values) {
+    const Lanes<4> low = __builtin_shufflevector(values, values, 0, 1, 2, 3);
+    return sum(low + __builtin_shufflevector(values, values, 4, 5, 6, 7));
 }
 
 // Gauss-Legendre points in (0, 1).
@@ -39,15 +40,14 @@ struct Points {
 inline constexpr double failed = 0x1p500;
 
 // A split at every point: the chance to go left at it, and what the chance to come to it is worth for its feature's
-// contribution.
+// contribution. `passing` is 1 where the row goes left and 0 where it does not, `gap` that less the left side's share.
 template <unsigned lanes>
 struct Step {
-    [[gnu::always_inline]] Step(const Points<lanes>& points, double share, bool right, double seen) {
-        const double passing = right ? 0.0 : 1.0;
+    [[gnu::always_inline]] Step(const Points<lanes>& points, double passing, double gap, double seen) {
         const Lanes<lanes> scale = 1.0 / (points.known + seen * points.unknown);
         const Lanes<lanes> part = seen * scale;
-        left = passing - part * points.unknown * (passing - share);
-        gain = part * scale * (passing - share);
+        left = passing - part * points.unknown * gap;
+        gain = part * scale * gap;
     }
 
     Lanes<lanes> left;

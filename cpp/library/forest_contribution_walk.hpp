@@ -67,14 +67,15 @@ private:
         const Split& split = splits_[node];
         const bool right = tests_.right(split.test);
         const bool passed = split.above < 0 || passed_[split.above];
-        const Step<walk_lanes> step(*points_, split.share, right, passed ? split.seen : failed);
+        const double passing = right ? 0.0 : 1.0;
+        const Step<walk_lanes> step(*points_, passing, passing - split.share, passed ? split.seen : failed);
         const Vector to_left = reached * step.left;
         passed_[level] = passed && !right;
         const Vector left = expect(split.child[0], to_left, level + 1);
         passed_[level] = passed && right;
         const Vector other = expect(split.child[1], reached - to_left, level + 1);
         const Vector difference = left - other;
-        out_[split.feature] += sum<walk_lanes>(reached * step.gain * difference);
+        out_[split.feature] += sum(reached * step.gain * difference);
         return other + step.left * difference;
     }
 

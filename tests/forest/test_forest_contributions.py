@@ -14,10 +14,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.forest.conftest import ROOT, wanted
+from tests.forest.test_forest_random import few, shapes
 
-from quickthorn.compiling.toolchain import COMPILE_FLAGS, check_targets, target_flags
+from quickthorn.calibration.link import Link
+from quickthorn.compiling.toolchain import (
+    COMPILE_FLAGS,
+    CONTRIBUTION_FLAGS,
+    check_targets,
+    target_flags,
+    target_vectors,
+)
 from quickthorn.errors import ModelError
+from quickthorn.forest import explanation_blocks, explanation_emission
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.explanation import explain
 from quickthorn.forest.explanation_emission import emit_contributions
@@ -42,11 +53,12 @@ def build(tmp_path: Path) -> Build:
         count += 1
         folder = tmp_path / str(count)
         folder.mkdir()
-        source = emit_contributions(ensemble)
+        source = emit_contributions(ensemble, target_vectors(level))
         (folder / "contributions.cpp").write_text(source.cpp)
         (folder / "contributions.bin").write_bytes(source.tables)
         (folder / "contributions.S").write_text(source.assembly("contributions.bin"))
-        command = ["g++", *COMPILE_FLAGS, optimise, *target_flags(level), f"-I{ROOT / 'cpp' / 'library'}", "-shared"]
+        flags = [*COMPILE_FLAGS, *CONTRIBUTION_FLAGS, *target_flags(level), optimise]
+        command = ["g++", *flags, f"-I{ROOT / 'cpp' / 'library'}", "-shared"]
         command += ["-Wl,-z,defs", "-o", "library.so", "contributions.cpp", "contributions.S", "-lm"]
         ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
@@ -193,10 +205,148 @@ def test_the_reference_is_the_definition(training: Any) -> None:
         assert sum(found) == pytest.approx(margins_of(ensemble, row)[0], abs=1e-5)
 
 
+@st.composite
+def small_forests(draw: st.DrawFn) -> Ensemble:
+    """One to three trees of up to ten splits on three features: repeated on paths, stumps, chains and lone leaves."""
+    roots, left, right, leaf_count, splits = [], [], [], 0, 0
+    for _ in range(draw(st.integers(1, 3))):
+        shape = draw(shapes())
+        for children, side in ((left, 0), (right, 1)):
+            children += [
+                child + splits if child >= 0 else child - leaf_count for child in (pair[side] for pair in shape)
+            ]
+        roots.append(splits if shape else ~leaf_count)
+        leaf_count, splits = leaf_count + len(shape) + 1, splits + len(shape)
+    numbers = st.integers(0, 4)
+    leaf_cover = np.array(draw(st.lists(numbers, min_size=leaf_count, max_size=leaf_count)), np.float64)
+    cover = np.zeros(splits)
+    for split in reversed(range(splits)):
+        cover[split] = sum(cover[child] if child >= 0 else leaf_cover[~child] for child in (left[split], right[split]))
+
+    def column(values: st.SearchStrategy[Any], dtype: Any) -> npt.NDArray[Any]:
+        return np.array(draw(st.lists(values, min_size=splits, max_size=splits)), dtype)
+
+    return Ensemble(
+        source="lightgbm",
+        source_version=None,
+        objective="regression",
+        feature_count=3,
+        feature_names=None,
+        precision="float64",
+        sum_precision="float64",
+        operator="<=",
+        zero_threshold=0.0,
+        negative_fractions_truncate=False,
+        roots=np.array(roots, np.int32),
+        feature=column(st.integers(0, 2), np.int32),
+        threshold=column(st.sampled_from([-1.0, 0.0, 0.5, 2.0]), np.float64),
+        left=np.array(left, np.int32),
+        right=np.array(right, np.int32),
+        default_left=column(st.booleans(), np.bool_),
+        missing=column(st.integers(0, 2), np.uint8),
+        categorical=np.zeros(splits, np.bool_),
+        category_offsets=np.zeros(splits + 1, np.int64),
+        categories=np.empty(0, np.int32),
+        output_count=1,
+        tree_output=np.zeros(len(roots), np.int32),
+        leaf_value=np.array(draw(st.lists(st.floats(-9, 9), min_size=leaf_count, max_size=leaf_count))),
+        leaf_id=np.zeros(leaf_count, np.int32),
+        split_cover=cover,
+        leaf_cover=leaf_cover,
+        base_margin=np.array([draw(st.floats(-2, 2))]),
+        base_last=draw(st.booleans()),
+        scale=draw(st.sampled_from([1.0, 0.5])),
+        average=draw(st.booleans()),
+        link=Link.IDENTITY,
+        link_scale=1.0,
+    )
+
+
+@settings(few, max_examples=8)
+@given(ensemble=small_forests())
+def test_random_forests_are_explained_as_the_reference_explains_them(ensemble: Ensemble, build: Build) -> None:
+    rows = probe_rows(ensemble, 30, seed=2)
+    expected = np.array([contributions_of(ensemble, row) for row in rows.tolist()])
+    with pytest.MonkeyPatch.context() as patch:
+        for most_inner in (explanation_blocks.MOST_INNER, -1):
+            # In blocks, and walked as trees are that are too large for them.
+            patch.setattr(explanation_emission, "MOST_INNER", most_inner)
+            np.testing.assert_allclose(build(ensemble)(rows), expected, rtol=1e-9, atol=1e-12)
+
+
+def chain(ensemble: Ensemble, depth: int, features: int) -> Ensemble:
+    """One tree whose right side goes on and on, on as many features in turn."""
+    random = np.random.default_rng(3)
+    splits = np.arange(depth)
+    leaf_cover = random.integers(1, 50, depth + 1).astype(np.float64)
+    return replace(
+        ensemble,
+        feature_count=features,
+        feature_names=None,
+        roots=np.zeros(1, np.int32),
+        feature=(splits % features).astype(np.int32),
+        threshold=random.normal(size=depth).astype(ensemble.threshold.dtype),
+        left=(~splits).astype(np.int32),
+        right=np.append(splits[1:], ~depth).astype(np.int32),
+        default_left=random.random(depth) < 0.5,
+        missing=np.full(depth, 2, np.uint8),
+        categorical=np.zeros(depth, np.bool_),
+        category_offsets=np.zeros(depth + 1, np.int64),
+        categories=np.empty(0, np.int32),
+        tree_output=np.zeros(1, np.int32),
+        leaf_value=random.normal(size=depth + 1).astype(ensemble.leaf_value.dtype),
+        leaf_id=np.arange(depth + 1, dtype=np.int32),
+        split_cover=leaf_cover[::-1].cumsum()[:0:-1].copy(),
+        leaf_cover=leaf_cover,
+    )
+
+
+def test_deep_trees(training: Any, build: Build) -> None:
+    ensemble = chain(lightgbm_model(training, 1).ensemble, 50, 18)
+    rows = probe_rows(ensemble, 30, seed=6)
+    found = build(ensemble)(rows)
+    expected = np.array([contributions_of(ensemble, row) for row in rows[-2:].tolist()])
+    np.testing.assert_allclose(found[-2:], expected, rtol=1e-9, atol=1e-12)
+    deeper = chain(ensemble, 300, 250)
+    rows = probe_rows(deeper, 30, seed=6)
+    margins = [margins_of(deeper, row) for row in rows.tolist()]
+    np.testing.assert_allclose(build(deeper)(rows).sum(axis=2), margins, rtol=1e-9, atol=1e-12)
+
+
+def test_more_features_than_ranks_and_categories_than_codes(training: Any, build: Build) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(400, 300))
+    data = xgboost.DMatrix(rows, rows[:, :150].sum(axis=1))
+    model = load_model(xgboost.train({"max_depth": 5, "nthread": 1, "colsample_bynode": 0.05}, data, 30))
+    assert_explains(model, build(model.ensemble), rows[:20])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explanation_emission, "recode", lambda ensemble: None)
+        model = MODELS["lightgbm categories"](training)
+        source = emit_contributions(model.ensemble, "portable")
+        assert "WalkedTests" in source.cpp
+        assert_explains(model, build(model.ensemble), probe_rows(model.ensemble, 60, seed=3))
+
+
+def test_a_forest_that_is_one_leaf(training: Any, build: Build) -> None:
+    ensemble = lightgbm_model(training, 2, min_data_in_leaf=10_000).ensemble
+    assert not len(ensemble.feature)
+    (found,) = build(ensemble)(np.zeros((1, 5)))
+    np.testing.assert_array_equal(found, [[0, 0, 0, 0, 0, ensemble.leaf_value.sum()]])
+
+
+def test_paths_that_are_too_long_are_refused(training: Any) -> None:
+    ensemble = lightgbm_model(training, 1).ensemble
+    with pytest.raises(ModelError, match="at most 256 different features on a path, found 300 in tree 0"):
+        explain(chain(ensemble, 300, 300))
+    with pytest.raises(ModelError, match="trees of at most 4096 levels, found 5000 in tree 0"):
+        explain(chain(ensemble, 5000, 10))
+
+
 def test_models_that_cannot_be_explained_are_refused(training: Any) -> None:
     ensemble = lightgbm_model(training, 2).ensemble
     with pytest.raises(ModelError, match=r"a model of lightgbm without usable covers"):
-        emit_contributions(replace(ensemble, split_cover=None, leaf_cover=None))
+        emit_contributions(replace(ensemble, split_cover=None, leaf_cover=None), "portable")
     assert ensemble.split_cover is not None
     with pytest.raises(
         ModelError, match=r"tree 0: expected a split's cover to be that of its two sides together, found"

@@ -236,7 +236,9 @@ def _assemble(
         calibration=_calibration_summary(forest.calibration) if forest and forest.calibration else None,
         policy=forest.policy if forest else None,
         golden=forest.golden.shapes if forest else None,
-        tools=tool_versions(compiler, targets, with_features=True, with_forest=forest is not None),
+        tools=tool_versions(
+            compiler, targets, with_features=True, with_forest=forest is not None, with_contributions=explained
+        ),
     )
     return manifest, members
 

@@ -49,7 +49,7 @@ def compile_forest(
         categories=ensemble.category_dictionary,
         unknown_category=ensemble.unknown_category,
         golden=golden.shapes,
-        tools=tool_versions(compiler, targets, with_features=False, with_forest=True),
+        tools=tool_versions(compiler, targets, with_features=False, with_forest=True, with_contributions=contributions),
     )
     members = {library_member(level): image for level, image in libraries.items()} | golden.members
     # Proven as a service will see it: read, verified, mapped, and held to the source library's golden vectors.

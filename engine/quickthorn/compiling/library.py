@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from quickthorn.compiling.cache import Cache
 from quickthorn.compiling.identity import content_identity
-from quickthorn.compiling.toolchain import COMPILE_FLAGS, LINK_FLAGS, Compiler, target_flags, target_vectors
+from quickthorn.compiling.toolchain import (
+    COMPILE_FLAGS,
+    CONTRIBUTION_FLAGS,
+    LINK_FLAGS,
+    Compiler,
+    target_flags,
+    target_vectors,
+)
 from quickthorn.decision.emission import emit_conditions
 from quickthorn.errors import ToolchainError
 from quickthorn.forest.explanation_emission import emit_contributions
@@ -102,10 +109,8 @@ def link_libraries(
     emitted: dict[Vectors, dict[str, ForestSource]] = {}
     for vectors in dict.fromkeys(target_vectors(target) for target in targets):
         emitted[vectors] = {"forest": emit_fastest(forest, vectors)} if forest is not None else {}
-    if forest is not None and contributions:
-        explained = emit_contributions(forest)
-        for sources in emitted.values():
-            sources["contributions"] = explained
+        if forest is not None and contributions:
+            emitted[vectors]["contributions"] = emit_contributions(forest, vectors)
     entry = entry_source(features, forest, contributions=contributions, conditions=conditions)
     # As many at once as there are processors: each is a process of its own, and this one only waits.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
@@ -127,7 +132,7 @@ def _linked(
     identity = content_identity(
         "library",
         compiler.identity,
-        (*COMPILE_FLAGS, *target_flags(target), *LINK_FLAGS),
+        (*COMPILE_FLAGS, *target_flags(target), *CONTRIBUTION_FLAGS, *LINK_FLAGS),
         _headers(),
         entry,
         features.object_bytes if features is not None else None,
@@ -158,7 +163,8 @@ def _link_library(
             sources += [f"{name}.cpp", f"{name}.S"]
         flags = [*COMPILE_FLAGS, *target_flags(target)]
         for source in sources:
-            compiler.run([*flags, "-I", str(include_directory()), "-c", source, "-o", f"{source}.o"], directory)
+            own = CONTRIBUTION_FLAGS if source == "contributions.cpp" else ()
+            compiler.run([*flags, *own, "-I", str(include_directory()), "-c", source, "-o", f"{source}.o"], directory)
         objects = [*(f"{source}.o" for source in sources), *objects]
         compiler.run([*LINK_FLAGS, *objects, "-lm", "-o", "library.so"], directory)
         return (directory / "library.so").read_bytes()

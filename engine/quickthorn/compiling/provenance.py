@@ -6,7 +6,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from quickthorn.bundle import ForestSummary, ToolVersions
-from quickthorn.compiling.toolchain import COMPILE_FLAGS, LINK_FLAGS, Compiler, target_flags
+from quickthorn.compiling.toolchain import COMPILE_FLAGS, CONTRIBUTION_FLAGS, LINK_FLAGS, Compiler, target_flags
 
 if TYPE_CHECKING:
     from quickthorn.forest.ensemble import Ensemble
@@ -25,7 +25,12 @@ def forest_summary(ensemble: Ensemble) -> ForestSummary:
 
 
 def tool_versions(
-    compiler: Compiler, targets: tuple[str, ...], *, with_features: bool, with_forest: bool
+    compiler: Compiler,
+    targets: tuple[str, ...],
+    *,
+    with_features: bool,
+    with_forest: bool,
+    with_contributions: bool = False,
 ) -> ToolVersions:
     """The versions of what lowered features, imported a forest and linked the libraries."""
     return ToolVersions(
@@ -34,5 +39,10 @@ def tool_versions(
         llvmlite=metadata.version("llvmlite") if with_features else None,
         treelite=metadata.version("treelite") if with_forest else None,
         compiler=compiler.version,
-        flags=(*COMPILE_FLAGS, *(flag for target in targets for flag in target_flags(target)), *LINK_FLAGS),
+        flags=(
+            *COMPILE_FLAGS,
+            *(flag for target in targets for flag in target_flags(target)),
+            *(CONTRIBUTION_FLAGS if with_contributions else ()),
+            *LINK_FLAGS,
+        ),
     )

@@ -51,6 +51,8 @@ COMPILE_FLAGS = (
     "-Wextra",
     "-Werror",
 )
+# Contributions are no margins: where there is an operation that multiplies and adds, they take it.
+CONTRIBUTION_FLAGS = ("-ffp-contract=fast",)
 LINK_FLAGS = (
     "-shared",
     "-s",

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from quickthorn.errors import ModelError
-from quickthorn.forest.emission import ForestSource, append_table, cpp_boolean, emit_forest
+from quickthorn.forest.emission import ForestSource, Vectors, append_table, cpp_boolean, emit_forest
 from quickthorn.forest.ensemble import Ensemble
-from quickthorn.forest.explanation import Explanation, explain, gauss_legendre
-from quickthorn.forest.ranking import RankedSplits, Thresholds, entry_count
+from quickthorn.forest.explanation import Explanation, explain
+from quickthorn.forest.explanation_blocks import MOST_FEATURES, MOST_INNER, lay_out, points_table
+from quickthorn.forest.ranking import MOST_ENTRIES, RankedSplits, Thresholds, entry_count
 from quickthorn.forest.recoding import recode
 from quickthorn.forest.recoding_emission import categories_source
 from quickthorn.forest.sums import C_TYPES
@@ -57,13 +57,17 @@ constexpr quickthorn::contributions::Shape contribution_shape{{
     .feature_count = {feature_count},
     .output_count = {output_count},
     .vector_leaves = {vector_leaves},
+    .factors = {factors},
+    .expected = {expected},
+    .group_count = {group_count},
+    .sizes = {{{sizes}}},
+    .groups = {groups},
+    .features = {features},
     .level_count = {level_count},
     .walked_count = {walked_count},
     .walked = {walked},
     .splits = {splits},
     .leaves = {leaves},
-    .factors = {factors},
-    .expected = {expected},
 }};
 
 {tests}
@@ -73,7 +77,8 @@ struct Evaluator {{
 
     void contributions(const auto* row, double* out) const {{
         const Tests tests({arguments}row);
-        quickthorn::contributions::explain<{leaf}, contribution_shape>(quickthorn_contribution_tables, tests, out);
+        quickthorn::contributions::Explainer<{leaf}, contribution_shape, Tests>(quickthorn_contribution_tables, tests)
+            .explain(out);
     }}
 }};
 
@@ -102,33 +107,41 @@ struct Tests : quickthorn::contributions::WalkedTests<{count}> {{
 """
 
 
-def emit_contributions(ensemble: Ensemble) -> ForestSource:
-    """The native source of `quickthorn_forest_contributions`; the same ensemble gives the same bytes.
+def emit_contributions(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
+    """The native source of `quickthorn_forest_contributions`; the same arguments give the same bytes.
 
     Raises ModelError where the forest has no such contributions, as :func:`quickthorn.forest.explanation.explain` does.
     """
     explanation = explain(ensemble)
     tests = _ranked_tests(ensemble) or _walked_tests(ensemble)
     tables = tests.tables
-    trees, splits = _walked(ensemble, explanation, tests.numbers, tables)
+    grown = np.flatnonzero(ensemble.roots >= 0)
+    small = explanation.inner_count[grown] <= MOST_INNER
+    in_blocks = np.isin(explanation.tree, grown[small])
+    features = np.unique(ensemble.feature[in_blocks]).astype(np.int64)
+    if len(features) > MOST_FEATURES:
+        small, features = np.zeros_like(small), features[:0]
+    blocks = lay_out(ensemble, explanation, grown[small], features, tests.side_by_side, vectors, tables)
+    walked = _walked(ensemble, explanation, grown[~small], tests.numbers, tables)
     leaf = np.dtype(ensemble.sum_precision)
+    sizes = (blocks.splits, blocks.last, blocks.repeated, blocks.place_values, blocks.inner_values, len(features))
     cpp = _SOURCE.format(
         feature_count=ensemble.feature_count,
         output_count=ensemble.output_count,
         vector_leaves=cpp_boolean(ensemble.vector_leaves),
-        level_count=int(explanation.depth.max(initial=0)) + 1,
-        walked_count=len(trees),
-        walked=append_table(tables, trees),
-        splits=append_table(tables, splits),
-        leaves=append_table(tables, ensemble.leaf_value.astype(leaf.newbyteorder("<"))),
         factors=append_table(tables, explanation.factor.astype("<f8")),
         expected=append_table(tables, explanation.expected.astype("<f8")),
+        group_count=blocks.group_count,
+        sizes=", ".join(map(str, sizes)),
+        groups=blocks.groups,
+        features=append_table(tables, features.astype("<u4")),
         leaf=C_TYPES[leaf.name],
         tests=tests.cpp,
         arguments=tests.arguments,
         width=tests.width,
         categories=tests.categories,
         evaluator="Recoded" if tests.categories else "Evaluator",
+        **walked,
     )
     return ForestSource(cpp=cpp, tables=bytes(tables), symbol=_SYMBOL)
 
@@ -147,6 +160,16 @@ class _Tests:
     numbers: npt.NDArray[np.uint32]
     width: int
     categories: str = ""
+    narrow: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None = None
+    """Slots and codes, uint8 [s] each, where tests side by side are laid out like that"""
+
+    def side_by_side(self, tables: bytearray, splits: npt.NDArray[np.int64]) -> int:
+        """Put the tests of some splits behind the tables, as the C++ type reads many at once; where they begin."""
+        if self.narrow is None:
+            return append_table(tables, self.numbers[splits].astype("<u4"))
+        padded = np.zeros((2, -(-len(splits) // 64) * 64), np.uint8)
+        padded[0, : len(splits)], padded[1, : len(splits)] = (part[splits] for part in self.narrow)
+        return append_table(tables, padded)
 
 
 def _ranked_tests(ensemble: Ensemble) -> _Tests | None:
@@ -161,7 +184,7 @@ def _ranked_tests(ensemble: Ensemble) -> _Tests | None:
     ranked = RankedSplits(ranked_ensemble, every)
     thresholds = Thresholds(ranked_ensemble)
     tiles = ranked.tiles(thresholds)
-    slot = ranked.entry + np.where(ranked.nan_right, 16 * len(tiles), 0)
+    slot = ranked.entry + np.where(ranked.nan_right, max(16 * len(tiles), MOST_ENTRIES), 0)
     tables = bytearray()
     arguments = (
         _SYMBOL,
@@ -181,6 +204,7 @@ def _ranked_tests(ensemble: Ensemble) -> _Tests | None:
         numbers=(slot | ranked.code.astype(np.int64) << 16).astype(np.uint32),
         width=ranked_ensemble.feature_count,
         categories=categories,
+        narrow=(ranked.slot, ranked.code) if len(tiles) <= MOST_ENTRIES // 16 else None,
     )
 
 
@@ -218,28 +242,35 @@ def _walked_tests(ensemble: Ensemble) -> _Tests:
 
 
 def _walked(
-    ensemble: Ensemble, explanation: Explanation, tests: npt.NDArray[np.uint32], tables: bytearray
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """The trees and splits that forest_contribution_walk.hpp walks; the points they need are put in the tables."""
-    splits = np.zeros(len(ensemble.feature), _SPLIT)
-    splits["share"], splits["seen"] = explanation.share, explanation.seen
-    splits["test"], splits["feature"] = tests, ensemble.feature
-    splits["child"][:, 0], splits["child"][:, 1] = ensemble.left, ensemble.right
-    splits["above"] = np.where(explanation.above >= 0, explanation.depth[explanation.above], -1)
-    grown = np.flatnonzero(ensemble.roots >= 0)
-    trees = np.zeros(len(grown), _WALKED_TREE)
-    trees["root"] = ensemble.roots[grown]
-    trees["output"] = np.maximum(ensemble.tree_output[grown], 0)
-    # Half as many points as features, in whole vectors.
-    counts = -(-explanation.features_on_path[grown] // (2 * _LANES)) * _LANES
-    trees["point_count"] = counts
-    for count in np.unique(counts).tolist():
-        trees["points"][counts == count] = append_table(tables, _points(count, _LANES))
-    return trees, splits
-
-
-def _points(count: int, lanes: int) -> npt.NDArray[np.float64]:
-    """forest_contribution_points.hpp's Points, as many as there are vectors of so many lanes."""
-    known, weight = gauss_legendre(count)
-    rows = np.stack([known, 1.0 - known, weight]).reshape(3, -1, lanes)
-    return np.ascontiguousarray(rows.transpose(1, 0, 2), "<f8")
+    ensemble: Ensemble,
+    explanation: Explanation,
+    walked: npt.NDArray[np.int64],
+    tests: npt.NDArray[np.uint32],
+    tables: bytearray,
+) -> dict[str, int]:
+    """The fields of the C++ `Shape` that are about trees to walk, whose tables are put behind the others."""
+    own = np.flatnonzero(np.isin(explanation.tree, walked))
+    sides = np.stack([ensemble.left[own], ensemble.right[own]], axis=1)
+    leaf_numbers = ~sides[sides < 0]
+    splits = np.zeros(len(own), _SPLIT)
+    splits["share"], splits["seen"] = explanation.share[own], explanation.seen[own]
+    splits["test"], splits["feature"] = tests[own], ensemble.feature[own]
+    splits["child"][sides >= 0] = np.searchsorted(own, sides[sides >= 0])
+    splits["child"][sides < 0] = ~np.arange(len(leaf_numbers))
+    above = explanation.above[own]
+    splits["above"] = np.where(above >= 0, explanation.depth[above], -1)
+    trees = np.zeros(len(walked), _WALKED_TREE)
+    trees["root"] = np.searchsorted(own, ensemble.roots[walked])
+    trees["output"] = np.maximum(ensemble.tree_output[walked], 0)
+    vectors = -(-explanation.features_on_path[walked] // (2 * _LANES))
+    trees["point_count"] = vectors * _LANES
+    for count in np.unique(vectors).tolist():
+        trees["points"][vectors == count] = append_table(tables, points_table(_LANES, count))
+    leaves = ensemble.leaf_value[leaf_numbers].astype(ensemble.leaf_value.dtype.newbyteorder("<"))
+    return {
+        "level_count": int(explanation.depth[own].max(initial=0)) + 1,
+        "walked_count": len(trees),
+        "walked": append_table(tables, trees),
+        "splits": append_table(tables, splits),
+        "leaves": append_table(tables, leaves),
+    }
