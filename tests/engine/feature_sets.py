@@ -252,6 +252,13 @@ def brief_risks() -> qt.FeatureSet:
     return features
 
 
+def wide_risks() -> qt.FeatureSet:
+    """The same with room for every event of a stream."""
+    features = qt.FeatureSet(Payment, lateness="5s", row_limit=1_000, remembered_ids=1_000)
+    add_risks(features)
+    return features
+
+
 def add_risks(features: qt.FeatureSet) -> None:
     pair = (Payment.customer, Payment.terminal)
     for what, window in (
@@ -271,4 +278,4 @@ def add_risks(features: qt.FeatureSet) -> None:
     features["terminal_count"] = qt.count(by=Payment.terminal, over="10s")  # of a key that labels are not kept for
 
 
-FEATURES_ONLY = (windows, spreads, lifetimes, brief_lifetimes, forgetful, tight, risks, brief_risks)
+FEATURES_ONLY = (windows, spreads, lifetimes, brief_lifetimes, forgetful, tight, risks, brief_risks, wide_risks)
