@@ -46,6 +46,10 @@ py::dict as_dict(BatchResult&& result, const EngineBody& body, std::uint32_t fea
     answer["scores"] = as_array(std::move(result.scores));
     answer["margins"] = as_array(std::move(result.margins));
     answer["outcomes"] = as_array(std::move(result.outcomes));
+    const std::optional<ReasonMap>& map = body.engine_reasons();
+    const auto most = static_cast<py::ssize_t>(map ? map->most : 0);
+    const auto explained = most != 0 ? static_cast<py::ssize_t>(result.reasons.size()) / most : 0;
+    answer["reasons"] = as_array(std::move(result.reasons), {explained, most});
     answer["rules"] = as_array(std::move(result.rules));
     answer["propensities"] = as_array(std::move(result.propensities));
     answer["statuses"] = as_array(std::move(result.statuses));

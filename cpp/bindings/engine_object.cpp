@@ -28,26 +28,75 @@ PyObject* refuse(EngineBody& body, Reading reading, const std::string& message) 
     return raise_error("EventError", message);
 }
 
-PyObject* engine_decide(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
-    if (count != 1) return wrong_count("decide");
+// What a call asks for beside the verdict, by keyword, with the memory for it.
+struct Wanted {
+    bool features = false;
+    bool contributions = false;
+    std::vector<double> vector;
+    std::vector<double> contributed;
+
+    // False, with an exception set, where a keyword is not known.
+    bool read(PyObject* const* values, PyObject* names, const char* method) {
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); ++i) {
+            PyObject* name = PyTuple_GET_ITEM(names, i);
+            const int truth = PyObject_IsTrue(values[i]);
+            if (truth < 0) return false;
+            if (PyUnicode_CompareWithASCIIString(name, "features") == 0) {
+                features = truth != 0;
+            } else if (PyUnicode_CompareWithASCIIString(name, "contributions") == 0) {
+                contributions = truth != 0;
+            } else {
+                PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument %R", method, name);
+                return false;
+            }
+        }
+        return true;
+    }
+
+    void make_room(const Engine& engine, Explanation& explanation) {
+        if (features) {
+            vector.resize(engine.feature_count());
+            explanation.features = vector;
+        }
+        if (contributions) {
+            contributed.resize(std::size_t{engine.feature_count()} + 1);
+            explanation.contributions = contributed;
+        }
+    }
+};
+
+// decide and score, which differ in one call.
+template <class Decide>
+PyObject* decided(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names, const char* method,
+                  Decide decide) {
+    if (count != 1) return wrong_count(method);
     EngineBody& body = body_of(self);
     if (!body.engine().has_forest()) return without_forest();
+    Explanation explanation;
+    Wanted wanted;
+    if (names != nullptr) [[unlikely]] {
+        if (!wanted.read(arguments + 1, names, method)) return nullptr;
+        if (wanted.contributions && !body.engine().forest().has_contributions()) {
+            return raise_error("BundleError",
+                               "bundle: expected one compiled with contributions to explain by, found one without");
+        }
+        wanted.make_room(body.engine(), explanation);
+    }
     EngineBody::Lease lease(body);
     std::string message;
     const Reading reading = body.events().read(arguments[0], lease.row(), message);
     if (reading != Reading::done) return refuse(body, reading, message);
-    return body.decision(body.engine().decide(lease.row()));
+    return body.decision(decide(body.engine(), lease.row(), explanation), explanation);
 }
 
-PyObject* engine_score(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
-    if (count != 1) return wrong_count("score");
-    EngineBody& body = body_of(self);
-    if (!body.engine().has_forest()) return without_forest();
-    EngineBody::Lease lease(body);
-    std::string message;
-    const Reading reading = body.events().read(arguments[0], lease.row(), message);
-    if (reading != Reading::done) return refuse(body, reading, message);
-    return body.decision(body.engine().score(lease.row()));
+PyObject* engine_decide(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) {
+    return decided(self, arguments, count, names, "decide",
+                   [](Engine& engine, const EventRow& row, Explanation& told) { return engine.decide(row, told); });
+}
+
+PyObject* engine_score(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) {
+    return decided(self, arguments, count, names, "score",
+                   [](Engine& engine, const EventRow& row, Explanation& told) { return engine.score(row, told); });
 }
 
 PyObject* engine_observe(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
@@ -167,10 +216,12 @@ PyCFunction as_method(Function function) {
 }
 
 PyMethodDef methods[] = {
-    {"decide", as_method(engine_decide), METH_FASTCALL,
-     "decide($self, event, /)\n--\n\nRead the event's features, score it, then update the windows with it."},
-    {"score", as_method(engine_score), METH_FASTCALL,
-     "score($self, event, /)\n--\n\nRead the event's features and score it; nothing is updated."},
+    {"decide", as_method(engine_decide), METH_FASTCALL | METH_KEYWORDS,
+     "decide($self, event, /, *, features=False, contributions=False)\n--\n\nRead the event's features, score it, then "
+     "update the windows with it."},
+    {"score", as_method(engine_score), METH_FASTCALL | METH_KEYWORDS,
+     "score($self, event, /, *, features=False, contributions=False)\n--\n\nRead the event's features and score it; "
+     "nothing is updated."},
     {"observe", as_method(engine_observe), METH_FASTCALL,
      "observe($self, event, /)\n--\n\nUpdate the windows with the event; returns its status."},
     {"label", as_method(engine_label), METH_VARARGS | METH_KEYWORDS,
@@ -235,6 +286,7 @@ EngineBody::EngineBody(EngineParts parts, PyTypeObject* decision_type)
     for (std::size_t i = 0; i < status_names.size(); ++i) {
         status_texts_[i] = Ref(PyUnicode_InternFromString(status_names[i]));
     }
+    if (parts_.reasons) engine_.set_reasons(*parts_.reasons);
     free_rows_.reserve(64);
     free_rows_.push_back(std::make_unique<EventRow>(*parts_.schema));
 }
@@ -256,8 +308,51 @@ DecisionParts EngineBody::parts_of(const Verdict& verdict) const {
     return parts;
 }
 
-PyObject* EngineBody::decision(const Verdict& verdict) {
-    return make_decision(decision_type_, verdict, parts_of(verdict));
+PyObject* EngineBody::decision(const Verdict& verdict, const Explanation& explanation) {
+    DecisionParts parts = parts_of(verdict);
+    const bool plain = explanation.count == 0 && explanation.features.empty() && explanation.contributions.empty();
+    if (plain) [[likely]]
+        return make_decision(decision_type_, verdict, parts);
+    Ref reasons;
+    Ref features;
+    Ref contributions;
+    if (explanation.count != 0) {
+        reasons = Ref(reasons_of(explanation));
+        if (!reasons) return nullptr;
+    }
+    if (!explanation.features.empty()) {
+        features = Ref(by_name(explanation.features));
+        if (!features) return nullptr;
+    }
+    if (!explanation.contributions.empty()) {
+        contributions = Ref(by_name(explanation.contributions.first(parts_.features.size())));
+        if (!contributions) return nullptr;
+    }
+    parts.reasons = reasons.get();
+    parts.features = features.get();
+    parts.contributions = contributions.get();
+    return make_decision(decision_type_, verdict, parts);
+}
+
+PyObject* EngineBody::reasons_of(const Explanation& explanation) const {
+    Ref reasons(PyTuple_New(static_cast<Py_ssize_t>(explanation.count)));
+    for (std::uint32_t i = 0; reasons && i < explanation.count; ++i) {
+        PyObject* named = parts_.reason_codes[explanation.reasons[i].code].get();
+        PyObject* reason = PyObject_CallFunction(parts_.reason_type.get(), "OOd", PyTuple_GetItem(named, 0),
+                                                 PyTuple_GetItem(named, 1), explanation.reasons[i].contribution);
+        if (reason == nullptr) return nullptr;
+        PyTuple_SET_ITEM(reasons.get(), static_cast<Py_ssize_t>(i), reason);
+    }
+    return reasons.release();
+}
+
+PyObject* EngineBody::by_name(std::span<const double> values) const {
+    Ref named(PyDict_New());
+    for (std::size_t i = 0; named && i < values.size(); ++i) {
+        const Ref value(PyFloat_FromDouble(values[i]));
+        if (!value || PyDict_SetItemString(named.get(), parts_.features[i].c_str(), value.get()) != 0) return nullptr;
+    }
+    return named.release();
 }
 
 PyObject* EngineBody::invalid_decision(const std::string& message) {

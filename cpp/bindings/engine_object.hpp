@@ -30,6 +30,10 @@ struct EngineParts {
     Policy policy;
     std::vector<std::string> outcomes;  // mildest first
     std::vector<std::string> rules;     // by Verdict::rule
+    std::vector<std::string> features;
+    std::optional<ReasonMap> reasons;
+    std::vector<Ref> reason_codes;  // tuples of code and text
+    Ref reason_type;                // makes a reason of code, text and contribution
     EngineLimits limits;
     std::string bundle_id;
     bool raise_errors = false;
@@ -62,15 +66,19 @@ public:
     PythonEvents& labels() { return labels_; }
     bool raises() const { return parts_.raise_errors; }
     const std::string& bundle_id() const { return parts_.bundle_id; }
+    const std::optional<ReasonMap>& engine_reasons() const { return engine_.reasons(); }
     const std::vector<std::string>& outcomes() const { return parts_.outcomes; }
 
-    PyObject* decision(const Verdict& verdict);
+    // Null with an exception set where memory runs out.
+    PyObject* decision(const Verdict& verdict, const Explanation& explanation);
     PyObject* invalid_decision(const std::string& message);
     PyObject* status(Status status) const { return Py_NewRef(status_texts_[static_cast<std::size_t>(status)].get()); }
 
 private:
     std::unique_ptr<EventRow> lend();
     DecisionParts parts_of(const Verdict& verdict) const;
+    PyObject* reasons_of(const Explanation& explanation) const;
+    PyObject* by_name(std::span<const double> values) const;
 
     EngineParts parts_;
     Engine engine_;

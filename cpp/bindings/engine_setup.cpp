@@ -108,6 +108,18 @@ Policy policy_from(const py::dict& given) {
     return policy;
 }
 
+void take_reasons(const py::dict& given, EngineParts& parts) {
+    ReasonMap map;
+    map.code_of = given["code_of"].cast<std::vector<std::uint32_t>>();
+    for (const py::handle code : given["codes"]) parts.reason_codes.emplace_back(Ref::borrow(code.ptr()));
+    map.code_count = static_cast<std::uint32_t>(parts.reason_codes.size());
+    map.most = given["most"].cast<std::uint32_t>();
+    map.outcomes = given["outcomes"].cast<std::uint32_t>();
+    if (map.most == 0 || map.most > most_reasons) throw PolicyError("reasons: expected 1 to 16 for a decision");
+    parts.reason_type = Ref::borrow(py::object(given["type"]).ptr());
+    parts.reasons = std::move(map);
+}
+
 // Every number that a verdict can have must have its name.
 void check_names(const EngineParts& parts) {
     const std::size_t rules = static_cast<std::size_t>(Fixed::count) + parts.policy.rules.size() +
@@ -143,7 +155,9 @@ EngineParts parts_from(PyObject* keywords) {
     parts.policy = policy_from(given["policy"].cast<py::dict>());
     parts.outcomes = given["outcomes"].cast<std::vector<std::string>>();
     parts.rules = given["rules"].cast<std::vector<std::string>>();
+    parts.features = given["features"].cast<std::vector<std::string>>();
     check_names(parts);
+    if (!given["reasons"].is_none()) take_reasons(given["reasons"].cast<py::dict>(), parts);
     parts.limits = limits_from(given["limits"].cast<py::dict>());
     parts.bundle_id = given["bundle_id"].cast<std::string>();
     parts.raise_errors = given["raise_errors"].cast<bool>();

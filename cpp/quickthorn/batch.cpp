@@ -9,7 +9,12 @@ constexpr double missing = std::numeric_limits<double>::quiet_NaN();
 
 bool scores(Pass pass) { return pass == Pass::decide || pass == Pass::score; }
 
-void append(BatchResult& result, const Verdict& verdict) {
+void append(BatchResult& result, const Verdict& verdict, const std::optional<ReasonMap>& map,
+            const Explanation& explanation) {
+    for (std::uint32_t i = 0; map && i < map->most; ++i) {
+        result.reasons.push_back(i < explanation.count ? static_cast<std::int16_t>(explanation.reasons[i].code)
+                                                       : std::int16_t{-1});
+    }
     result.scores.push_back(verdict.score);
     result.margins.push_back(verdict.margin);
     result.outcomes.push_back(verdict.outcome);
@@ -20,7 +25,7 @@ void append(BatchResult& result, const Verdict& verdict) {
 
 void append_invalid(Engine& engine, Pass pass, BatchResult& result) {
     if (scores(pass)) {
-        append(result, engine.decide_invalid());
+        append(result, engine.decide_invalid(), engine.reasons(), {});
         return;
     }
     engine.count_invalid();
@@ -50,8 +55,18 @@ void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, 
         }
         if (labels != nullptr) labels->advance(engine, event.time_us());
         switch (pass) {
-            case Pass::decide: append(result, engine.decide(event)); break;
-            case Pass::score: append(result, engine.score(event)); break;
+            case Pass::decide: {
+                Explanation explanation;
+                const Verdict verdict = engine.decide(event, explanation);
+                append(result, verdict, engine.reasons(), explanation);
+                break;
+            }
+            case Pass::score: {
+                Explanation explanation;
+                const Verdict verdict = engine.score(event, explanation);
+                append(result, verdict, engine.reasons(), explanation);
+                break;
+            }
             case Pass::observe: result.statuses.push_back(static_cast<std::uint8_t>(engine.observe(event))); break;
             case Pass::replay: append_replayed(engine, event, result); break;
         }

@@ -33,6 +33,7 @@ struct BatchResult {
     std::vector<double> margins;         // NaN where invalid
     std::vector<std::uint8_t> outcomes;  // Outcome
     std::vector<std::int32_t> rules;     // what decided, −1 for the thresholds
+    std::vector<std::int16_t> reasons;   // most per event, the weightiest first, −1 where there is none
     std::vector<double> propensities;    // 1 where nothing was left to chance
     std::vector<std::uint8_t> statuses;  // Status
     std::vector<double> vectors;         // feature_count per event, NaN where invalid

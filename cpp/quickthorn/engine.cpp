@@ -33,27 +33,30 @@ Engine::Engine(const quickthorn_library& library, const EventSchema& schema, con
       vector_(library.feature_count, missing) {
     if (library.forest != nullptr) forest_.emplace(*library.forest, link);
     policy_.check(library.policy);
+    contributions_.resize(std::size_t{library.feature_count} + 1);
     if (library.slot_count != schema.size()) {
         throw LibraryError("library: expected " + std::to_string(schema.size()) + " event fields, found " +
                            std::to_string(library.slot_count));
     }
 }
 
-Verdict Engine::decide(const EventRow& event) {
+Verdict Engine::decide(const EventRow& event, Explanation& explanation) {
     const Turn turn(*this);
     ++state_->totals.counters.decided;
     const Meeting meeting = read_features(event);
     Verdict verdict = decide_on(event);
     settle(update(event, meeting), verdict);
+    explain_to(verdict, explanation);
     return verdict;
 }
 
-Verdict Engine::score(const EventRow& event) {
+Verdict Engine::score(const EventRow& event, Explanation& explanation) {
     const Turn turn(*this);
     ++state_->totals.counters.scored;
     const Meeting meeting = read_features(event);
     Verdict verdict = decide_on(event);
     settle(meeting.status, verdict);
+    explain_to(verdict, explanation);
     return verdict;
 }
 
@@ -239,6 +242,26 @@ Verdict Engine::decide_on(const EventRow& event) {
     verdict.score = knots_ ? (*knots_)(verdict.margin) : forest_->score_of(verdict.margin);
     policy_.judge(library_.policy, event.slots(), vector_.data(), event.id(), verdict);
     return verdict;
+}
+
+void Engine::set_reasons(ReasonMap reasons) {
+    const bool fits = forest_ && forest_->has_contributions() && reasons.code_of.size() == library_.feature_count;
+    if (!fits) throw LibraryError("reasons: expected a library with contributions for them, found one without");
+    for (const std::uint32_t code : reasons.code_of) {
+        if (code >= reasons.code_count) throw LibraryError("reasons: a feature has one that is not there");
+    }
+    reason_sums_.resize(reasons.code_count);
+    reasons_ = std::move(reasons);
+}
+
+// The vector is still that of the event at hand: storing an event does not touch it.
+void Engine::explain_to(const Verdict& verdict, Explanation& explanation) {
+    if (!explanation.features.empty()) std::ranges::copy(vector_, explanation.features.begin());
+    const bool with_reasons = reasons_ && (reasons_->outcomes >> verdict.outcome & 1u) != 0;
+    if (!with_reasons && explanation.contributions.empty()) return;
+    forest_->contributions(vector_.data(), contributions_.data());
+    if (!explanation.contributions.empty()) std::ranges::copy(contributions_, explanation.contributions.begin());
+    if (with_reasons) explain(*reasons_, contributions_, reason_sums_, explanation);
 }
 
 // The kill switch goes before everything that the policy says.

@@ -16,6 +16,7 @@
 #include "quickthorn/forest.hpp"
 #include "quickthorn/knot_table.hpp"
 #include "quickthorn/library.hpp"
+#include "quickthorn/reasons.hpp"
 
 namespace quickthorn {
 
@@ -38,9 +39,17 @@ public:
     std::uint32_t remembered_ids() const;
 
     // Read, score, then update.
-    Verdict decide(const EventRow& event);
+    Verdict decide(const EventRow& event, Explanation& explanation);
     // Read and score only.
-    Verdict score(const EventRow& event);
+    Verdict score(const EventRow& event, Explanation& explanation);
+    Verdict decide(const EventRow& event) {
+        Explanation none;
+        return decide(event, none);
+    }
+    Verdict score(const EventRow& event) {
+        Explanation none;
+        return score(event, none);
+    }
     // Update only.
     Status observe(const EventRow& event);
     // Read only: the feature vector as it stands at the event's time.
@@ -67,6 +76,10 @@ public:
     std::size_t state_bytes() const { return state_->region.carved(); }
     // Goes on with that state; what was kept until now comes back in its place.
     void exchange_state(std::unique_ptr<EngineState>& state);
+
+    // Which decisions get reasons, and by which map. Throws LibraryError where the forest has no contributions.
+    void set_reasons(ReasonMap reasons);
+    const std::optional<ReasonMap>& reasons() const { return reasons_; }
 
     // While a kill switch is on, every decision has its outcome.
     void set_kill_switch(Outcome outcome) { kill_switch_.store(outcome, std::memory_order_relaxed); }
@@ -107,6 +120,7 @@ private:
     Meeting read_features(const EventRow& event);
     Verdict decide_on(const EventRow& event);
     void settle(Status status, Verdict& verdict) const;
+    void explain_to(const Verdict& verdict, Explanation& explanation);
     Status update(const EventRow& event, const Meeting& meeting);
     void count(Stored stored);
     void count(Linked linked);
@@ -118,6 +132,9 @@ private:
     std::optional<KnotTable> knots_;
     Policy policy_;
     EngineLimits limits_;
+    std::optional<ReasonMap> reasons_;
+    std::vector<double> contributions_;  // of the event at hand, and the expected margin
+    std::vector<double> reason_sums_;
     std::atomic<Outcome> kill_switch_{no_outcome};
     std::unique_ptr<EngineState> state_;  // all that is remembered from one event to the next
     bool takes_labels_;

@@ -43,6 +43,10 @@ class PolicyError(QuickthornError):
     """A policy file is malformed or contradicts itself."""
 
 
+class ReasonError(QuickthornError, ValueError):
+    """A reason map is malformed, or does not name every feature of the model exactly once."""
+
+
 class ConditionError(PolicyError):
     """A condition breaks its grammar or does not fit; ``column`` is the character where, counted from 1."""
 

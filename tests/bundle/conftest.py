@@ -70,8 +70,10 @@ _DOCUMENT: Document = {
         "cap": [],
         "segment": [],
         "exploration": None,
+        "reasons": None,
         "kill_switch": None,
     },
+    "reasons": None,
     "golden": {"rows": 2, "features": 2, "trees": 3, "outputs": 1, "explained_rows": 0},
     "tools": {
         "numpy": "2.4.6",

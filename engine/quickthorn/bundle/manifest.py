@@ -16,6 +16,7 @@ from msgspec import Meta
 from quickthorn.calibration.knots import MOST_KNOTS, Method
 from quickthorn.calibration.link import Link
 from quickthorn.decision.policy import Policy
+from quickthorn.decision.reasons import ReasonMap
 
 FORMAT_VERSION: Final = 3
 """The manifest format this release writes and reads."""
@@ -233,6 +234,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     ``calibration``     None where scores are what the forest's link makes of its margins
     ``policy``          None in a bundle that gives scores without outcomes; the member ``policy.toml`` is the same as a
                         policy file
+    ``reasons``         which reason every feature belongs to, or None; needs contributions
     ``golden``          present exactly where there is a forest: a forest that cannot be proven is not loaded
     """
 
@@ -255,6 +257,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     forest: ForestSummary | None
     calibration: CalibrationSummary | None = None
     policy: Policy | None
+    reasons: ReasonMap | None = None
     golden: GoldenShapes | None
     tools: ToolVersions
     members: tuple[Member, ...] = ()
@@ -279,6 +282,10 @@ class Manifest(Record, frozen=True, kw_only=True):
             raise ValueError("policy: expected a forest whose scores it judges, found none")
         if self.calibration is not None and self.forest is None:
             raise ValueError("calibration: expected a forest whose margins it is for, found none")
+        if self.reasons is not None:
+            if self.golden is None or self.golden.explained_rows == 0 or self.policy is None:
+                raise ValueError("reasons: expected a forest with contributions and a policy, found one without")
+            self.reasons.check_features(self.features)
         if self.forest is not None and self.golden is not None:
             self._check_golden(self.forest, self.golden)
 

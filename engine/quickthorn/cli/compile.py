@@ -30,6 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--policy", required=True, type=Path, help="policy file (TOML)")
     parser.add_argument("--calibration", type=Path, help="calibration file, as Calibration.save writes it")
+    parser.add_argument("--reasons", type=Path, help="reason map (TOML), which brings contributions with it")
     parser.add_argument("-o", "--output", required=True, type=Path, help="bundle file to write")
     parser.add_argument(
         "--bundle-version", type=int, default=0, metavar="N", help="which of your bundles this is, counted upwards"
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
             model=args.model,
             policy=args.policy,
             calibration=args.calibration,
+            reasons=args.reasons,
             output=args.output,
             target=args.target,
             version=args.bundle_version,

@@ -32,7 +32,8 @@ from quickthorn.compiling.toolchain import Compiler, check_targets, find_compile
 from quickthorn.decision import Policy
 from quickthorn.decision.compiled import Conditions, compile_conditions
 from quickthorn.decision.policy_file import read_policy
-from quickthorn.errors import CalibrationError, FeatureError, ModelError, PolicyError
+from quickthorn.decision.reasons import ReasonMap
+from quickthorn.errors import CalibrationError, FeatureError, ModelError, PolicyError, ReasonError
 from quickthorn.event import Category, Field, Money
 from quickthorn.features import FeatureSet
 from quickthorn.features.built_in import constant_tables, text_fields
@@ -81,6 +82,7 @@ def compile_bundle(
     cache: bool | str | os.PathLike[str] = True,
     version: int = 0,
     contributions: bool = False,
+    reasons: str | os.PathLike[str] | ReasonMap | None = None,
 ) -> BundleSummary:
     """Compile a feature set, a trained model and a policy into one bundle file, proven before it is written.
 
@@ -95,6 +97,7 @@ def compile_bundle(
                 instead (:mod:`quickthorn.compiling.cache`)
     ``version`` which of your bundles this is: count upwards, so that a trust file can refuse what is older
     ``contributions``  the bundle explains its margins too: what every feature adds to them
+    ``reasons``  the reason that each feature belongs to: a ReasonMap or its TOML file; it brings contributions with it
 
     Raises FeatureError, ModelError, CalibrationError, PolicyError or ToolchainError for what cannot be compiled, and
     BundleError when the compiled forest disagrees with its source library in a single leaf or bit of a margin.
@@ -106,6 +109,9 @@ def compile_bundle(
         raise PolicyError(f"compile: expected {wanted} along with {given}, found none")
     if model is None and calibration is not None:
         raise CalibrationError("compile: expected a model along with a calibration, found none")
+    if reasons is not None:
+        reasons = _reasons(reasons, features, with_model=model is not None)
+        contributions = True
     if contributions and model is None:
         raise ModelError("contributions: expected a model whose margins they explain, found none")
     targets = check_targets(target)
@@ -114,8 +120,10 @@ def compile_bundle(
     forest = None
     if model is not None and policy is not None:
         forest = _forest(features, model, calibration, policy, contributions=contributions)
+        if forest.policy.reasons and reasons is None:
+            raise PolicyError("reasons: expected a reason map along with a policy that asks for reasons, found none")
     manifest, members = _assemble(features, planned, forest, compiler, targets, Cache.chosen(cache))
-    manifest = msgspec.structs.replace(manifest, version=version)
+    manifest = msgspec.structs.replace(manifest, version=version, reasons=reasons)
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
         # Proven as the engine will see it: read, verified, mapped, and held to the source library's golden vectors.
         unproven = Path(scratch) / "bundle.qt"
@@ -241,6 +249,15 @@ def _assemble(
         ),
     )
     return manifest, members
+
+
+def _reasons(reasons: str | os.PathLike[str] | ReasonMap, features: FeatureSet, *, with_model: bool) -> ReasonMap:
+    if not with_model:
+        raise ReasonError("compile: expected a model along with reasons, found none")
+    given = isinstance(reasons, ReasonMap)
+    read = reasons if isinstance(reasons, ReasonMap) else ReasonMap.from_toml(reasons)
+    read.check_features(features.names, "reasons" if given else str(reasons))
+    return read
 
 
 def _calibration_summary(calibration: Calibration) -> CalibrationSummary:

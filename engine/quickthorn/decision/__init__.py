@@ -2,6 +2,7 @@
 
 from quickthorn.decision.outcome import MOST_OUTCOMES, OUTCOMES, STATUSES
 from quickthorn.decision.policy import Policy
+from quickthorn.decision.reasons import Reason, ReasonCode, ReasonMap
 from quickthorn.decision.records import (
     Cap,
     ExpectedLoss,
@@ -23,6 +24,9 @@ __all__ = [
     "Fallback",
     "KillSwitch",
     "Policy",
+    "Reason",
+    "ReasonCode",
+    "ReasonMap",
     "Rule",
     "Segment",
     "Thresholds",

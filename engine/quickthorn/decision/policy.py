@@ -54,6 +54,8 @@ class Policy(Record, frozen=True, kw_only=True):
     ``cap``          limits that raise the outcome where they are exceeded
     ``segment``      events with thresholds of their own, in order
     ``exploration``  the share of events that chance decides, or None
+    ``reasons``      the outcomes that are given reasons, where the bundle has a reason map: "always" for all; None for
+                     all but the mildest
     ``kill_switch``  one outcome for all, or None
 
     Made in Python, records that contradict each other raise ValueError; ``from_toml`` raises PolicyError.
@@ -69,6 +71,7 @@ class Policy(Record, frozen=True, kw_only=True):
     cap: tuple[Cap, ...] = ()
     segment: tuple[Segment, ...] = ()
     exploration: Exploration | None = None
+    reasons: tuple[str, ...] | Literal["always"] | None = None
     kill_switch: KillSwitch | None = None
 
     def __post_init__(self) -> None:
@@ -85,6 +88,8 @@ class Policy(Record, frozen=True, kw_only=True):
                 )
         if self.kill_switch is not None:
             self._check_outcome(self.kill_switch.outcome, "kill_switch.outcome")
+        for outcome in self.explained_outcomes:
+            self._check_outcome(outcome, "reasons")
         self._check_named()
 
     @classmethod
@@ -163,6 +168,13 @@ class Policy(Record, frozen=True, kw_only=True):
         """What ``Decision.rule`` can be, by a batch's rule code."""
         rules = [rule.name for rule, _ in self.rules]
         return (*FIXED_RULES, *rules, *(cap.name for cap in self.caps), *(one.name for one in self.segment))
+
+    @property
+    def explained_outcomes(self) -> tuple[str, ...]:
+        """The outcomes that are given reasons."""
+        if self.reasons is None:
+            return self.outcomes[1:]
+        return self.outcomes if self.reasons == "always" else tuple(self.reasons)
 
     @property
     def unscored(self) -> str:

@@ -93,7 +93,7 @@ def _parsed(text: str, origin: str) -> PolicySource:
     try:
         policy = msgspec.convert(document, Policy)
     except msgspec.ValidationError as error:
-        raise PolicyError(f"{origin}: {_readable(str(error))}") from None
+        raise PolicyError(f"{origin}: {readable(str(error))}") from None
     return PolicySource(policy, origin, text)
 
 
@@ -123,7 +123,7 @@ def _flatten(thresholds: dict[str, Any]) -> None:
     thresholds |= thresholds.pop("least")
 
 
-def _readable(message: str) -> str:
+def readable(message: str) -> str:
     """A message of msgspec's with its path in front, as all of ours have it."""
     found = _PATH.fullmatch(message)
     path = found["path"] if found is not None else ""

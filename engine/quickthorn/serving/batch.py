@@ -22,6 +22,8 @@ class Batch:
     ``outcome_codes``  uint8 (n,): place in ``outcome_names``, the policy's, mildest first
     ``rule_codes``     int32 (n,): place in ``rule_names`` of what decided; -1 where the policy's thresholds did
     ``propensities``   float64 (n,): the chance that the event had of its outcome; 1.0 where nothing was left to chance
+    ``reason_codes``   int16 (n, most): places among the reasons of the bundle's map, the weightiest first, -1 where
+                       there are no more; (0, 0) where the bundle has no reasons
     ``status_codes``   uint8 (n,): place in ("ok", "capped", "late", "duplicate", "invalid")
     ``errors``         (row, message) of every invalid event, in order
     """
@@ -31,6 +33,7 @@ class Batch:
     outcome_codes: npt.NDArray[np.uint8]
     rule_codes: npt.NDArray[np.int32]
     propensities: npt.NDArray[np.float64]
+    reason_codes: npt.NDArray[np.int16]
     status_codes: npt.NDArray[np.uint8]
     errors: tuple[tuple[int, str], ...]
     outcome_names: tuple[str, ...]

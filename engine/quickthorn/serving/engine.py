@@ -213,6 +213,7 @@ class Engine(_native.Engine):
             outcome_codes=ran["outcomes"],
             rule_codes=ran["rules"],
             propensities=ran["propensities"],
+            reason_codes=ran["reasons"],
             status_codes=ran["statuses"],
             errors=tuple(ran["errors"]),
             outcome_names=policy.outcomes,

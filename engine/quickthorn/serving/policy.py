@@ -7,7 +7,7 @@ from typing import Any, Final
 from quickthorn.bundle import Bundle, Manifest
 from quickthorn.bundle.manifest import CALIBRATION
 from quickthorn.calibration.link import Link
-from quickthorn.decision import STATUSES, Fallback, Policy, Thresholds
+from quickthorn.decision import STATUSES, Fallback, Policy, Reason, Thresholds
 
 # A bundle without a policy gives scores, which all lead to the one outcome there is; nothing asks for it.
 _NO_POLICY: Final = Policy(
@@ -30,14 +30,28 @@ def decision_parts(bundle: Bundle) -> dict[str, Any]:
         "knots": bundle.members[CALIBRATION] if manifest.calibration else None,
         "scores_are_probabilities": scores_are_probabilities(manifest),
         "policy": _places(policy),
+        "reasons": _reasons(manifest, policy),
         "outcomes": list(policy.outcomes),
         "rules": list(policy.rule_names),
+        "features": list(manifest.features),
     }
 
 
 def scores_are_probabilities(manifest: Manifest) -> bool:
     """Whether a score has a place on the aligned scale."""
     return manifest.calibration is not None or (manifest.forest is not None and manifest.forest.link is Link.SIGMOID)
+
+
+def _reasons(manifest: Manifest, policy: Policy) -> dict[str, Any] | None:
+    if manifest.reasons is None:
+        return None
+    return {
+        "code_of": manifest.reasons.codes_of(manifest.features),
+        "codes": [(reason.code, reason.text) for reason in manifest.reasons.reason],
+        "most": manifest.reasons.most,
+        "outcomes": sum(1 << policy.outcomes.index(outcome) for outcome in set(policy.explained_outcomes)),
+        "type": Reason,
+    }
 
 
 def _places(policy: Policy) -> dict[str, Any]:
