@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from quickthorn.forest.importing import LoadedModel
 from quickthorn.forest.probes import probe_rows
 
 ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = ROOT / "cpp" / "library"
+INCLUDED = re.compile(r"#include <(?!arm_neon)")
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 FLAGS = ["-std=c++20", "-fPIC", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti", "-Wno-psabi", *WARNINGS]
 
@@ -27,21 +30,53 @@ FLAGS = ["-std=c++20", "-fPIC", "-ffp-contract=off", "-fno-exceptions", "-fno-rt
 Emit: TypeAlias = Callable[[Ensemble, Vectors], ForestSource]
 
 
+class SystemHeaders:
+    """The system's headers that forests include, precompiled: reading them is most of compiling one for a level."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._flags: dict[tuple[str, ...], list[str]] = {}
+
+    def read_once(self, flags: list[str]) -> list[str]:
+        """What to add to these flags."""
+        if tuple(flags) not in self._flags:
+            folder = self._folder / str(len(self._flags))
+            folder.mkdir()
+            path = folder / "system.hpp"
+            lines = {line for header in LIBRARY.glob("*.hpp") for line in header.read_text().splitlines()}
+            path.write_text("\n".join(sorted(line for line in lines if INCLUDED.match(line))))
+            subprocess.run(["g++", *flags, "-x", "c++-header", path], check=True, capture_output=True)
+            self._flags[tuple(flags)] = ["-include", str(path), "-Winvalid-pch"]
+            if any("avx512" in flag for flag in flags):
+                # GCC forgets of a precompiled header that the system's own may leave a variable unset.
+                self._flags[tuple(flags)].append("-Wno-maybe-uninitialized")
+        return self._flags[tuple(flags)]
+
+
 class NativeForest:
     """An emitted forest as the shared library it compiles to."""
 
     def __init__(
-        self, ensemble: Ensemble, folder: Path, optimise: str = "-O3", *, emit: Emit = emit_forest, level: str = ""
+        self,
+        ensemble: Ensemble,
+        folder: Path,
+        optimise: str = "-O3",
+        *,
+        emit: Emit = emit_forest,
+        level: str = "",
+        headers: SystemHeaders,
     ) -> None:
         source = emit(ensemble, target_vectors(level) if level else "portable")
-        levels = target_flags(level) if level else ()
+        flags = [*FLAGS, *(target_flags(level) if level else ()), optimise]
+        if level:
+            flags += headers.read_once(flags)
         (folder / "forest.cpp").write_text(source.cpp)
         (folder / "tables.bin").write_bytes(source.tables)
         (folder / "tables.S").write_text(source.assembly("tables.bin"))
-        include = f"-I{ROOT / 'cpp' / 'library'}"
+        include = f"-I{LIBRARY}"
         self.path = folder / "forest.so"
         for command in (
-            ["g++", *FLAGS, *levels, optimise, include, "-c", "forest.cpp"],
+            ["g++", *flags, include, "-c", "forest.cpp"],
             ["g++", "-c", "tables.S"],
             ["gcc", "-shared", "-Wl,-z,defs", "-o", self.path.name, "forest.o", "tables.o", "-lm"],
         ):
@@ -98,8 +133,13 @@ def _function(function: Any, argument_types: list[Any], result_type: Any = None)
     return function
 
 
+@pytest.fixture(scope="session")
+def system_headers(tmp_path_factory: pytest.TempPathFactory) -> SystemHeaders:
+    return SystemHeaders(tmp_path_factory.mktemp("headers"))
+
+
 @pytest.fixture
-def compile_forest(tmp_path: Path) -> Callable[..., NativeForest]:
+def compile_forest(tmp_path: Path, system_headers: SystemHeaders) -> Callable[..., NativeForest]:
     """Compile an Ensemble; skips where there is no compiler."""
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
@@ -110,7 +150,7 @@ def compile_forest(tmp_path: Path) -> Callable[..., NativeForest]:
         count += 1
         folder = tmp_path / f"forest{count}"
         folder.mkdir()
-        return NativeForest(ensemble, folder, optimise, **how)
+        return NativeForest(ensemble, folder, optimise, headers=system_headers, **how)
 
     return compile_one
 
