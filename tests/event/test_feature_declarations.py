@@ -280,6 +280,7 @@ def test_no_window_outlives_the_keys_it_is_kept_by() -> None:
     )
     for feature in (
         qt.count(by=Payment.customer, over="1d", delay="1us"),
+        qt.fraud_rate(by=Payment.customer, over="1us", delay="1d"),
         qt.count(by=Payment.customer, over="25h", tile="1h"),
         qt.distinct(Payment.note, by=Payment.customer, over="2d"),
     ):
@@ -289,3 +290,17 @@ def test_no_window_outlives_the_keys_it_is_kept_by() -> None:
         features["long"] = feature
         message = refusal(lambda features=features: plan(features))  # type: ignore[misc]
         assert message.startswith("features['long']: expected a window within expire_after, 86400000000 µs, found one")
+
+
+@pytest.mark.parametrize("declare", [qt.fraud_rate, qt.fraud_count, qt.label_count])
+def test_a_feature_of_labels_is_over_a_window_of_past_events(declare: Callable[..., Any]) -> None:
+    name, by = declare.__name__, Payment.customer
+    made = declare(by=(Payment.terminal, by), over="7d", delay="1d", where=Payment.foreign)
+    assert (made.by, made.over_us, made.delay_us) == ((by, Payment.terminal), 7 * 86_400_000_000, 86_400_000_000)
+    assert made == declare(by=(by, Payment.terminal), over="168h", delay="24h", where=Payment.foreign)
+    assert refusal(lambda: declare(by=Payment.amount, over="1d")).startswith(f"{name}(by=): expected an Entity field")
+    assert refusal(lambda: declare(by=by, over="0s")).startswith(f"{name}(over=): expected a window longer than 0")
+    assert refusal(lambda: declare(by=by, over="1d", delay="soon")).startswith(f"{name}(delay=): expected a duration")
+    assert refusal(lambda: declare(by=by, over="1d", where=1)).startswith(f"{name}(where=): expected a Boolean field")
+    with pytest.raises(TypeError, match="include_current"):
+        declare(by=by, over="1d", include_current=True)
