@@ -43,7 +43,7 @@ _FIELD_TYPES: Final[dict[str, Type]] = {
     "text": "text",
     "entity": "text",
 }
-_MIRRORED: Final = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+MIRRORED: Final = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _NEGATED: Final = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
@@ -92,7 +92,7 @@ def known_nonzero(expression: Expression, holds: bool) -> Facts:
     if isinstance(expression, Compare):
         operator = expression.operator if holds else _NEGATED[expression.operator]
         return _nonzero_side(expression.left, operator, expression.right) | _nonzero_side(
-            expression.right, _MIRRORED[operator], expression.left
+            expression.right, MIRRORED[operator], expression.left
         )
     return frozenset()
 
