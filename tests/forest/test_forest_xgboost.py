@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from quickthorn.calibration.link import Link
+from quickthorn.errors import ModelError
 from quickthorn.forest.importing import load_model
+from quickthorn.forest.xgboost_document import read_document
 
 SMALL = {"max_depth": 4, "nthread": 1, "seed": 1}
 
@@ -254,3 +256,20 @@ def test_nodes_that_pruning_cut_off_stay_in_the_file(
     model = load_model(path)
     assert np.array_equal(model.source_margins(training[0]), load_model(booster).source_margins(training[0]))
     assert_equal_to_source(model, optimise="-O1")
+
+
+def test_a_ranking_model_may_have_been_trained_against_position_bias(xgboost: Any, training: Any) -> None:
+    matrix = xgboost.DMatrix(training[0], training[1], qid=np.repeat(np.arange(20), 30), nthread=1)
+    booster = xgboost.train({"objective": "rank:ndcg", "lambdarank_unbiased": True, "nthread": 1}, matrix, 2)
+    model = load_model(booster)
+    rows = training[0][:40]
+    assert np.array_equal(model.source_margins(rows), booster.predict(xgboost.DMatrix(rows), output_margin=True))
+    assert model.ensemble.link is Link.IDENTITY
+
+
+@pytest.mark.parametrize("version", [[], [3], [3, 2, 0, 1], ["3", "2", "0"]], ids=["none", "one", "four", "text"])
+def test_a_version_is_three_numbers(xgboost: Any, training: Any, version: list[Any]) -> None:
+    document = json.loads(bytes(train(xgboost, training).save_raw("json")))
+    document["version"] = version
+    with pytest.raises(ModelError, match="version: expected"):
+        read_document(json.dumps(document).encode(), "model")
