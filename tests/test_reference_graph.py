@@ -117,3 +117,32 @@ def test_a_component_is_forgotten_as_a_whole() -> None:
     engine.observe(pay(3, 15, "a", "y"))
     assert engine.features(pay(4, 15, "x")) | {"age": 0.0} == {"size": 0.0, "age": 0.0}
     assert engine.features(pay(4, 16, "a")) == {"size": 2.0, "age": 1.0}
+
+
+def test_frauds_of_a_component_are_known_when_their_labels_are() -> None:
+    engine = engine_with(all=qt.component_fraud(LINKED), card=qt.component_fraud(LINKED, of=Payment.card))
+    engine.observe(pay(1, 0, "a", "x"))
+    engine.observe(pay(2, 1, "b", "y"))
+    for number, available in ((1, 5), (2, 7)):
+        engine.label(number, True, available * S)
+    assert engine.features(pay(9, 4, "a", "y")) == {"all": 0.0, "card": 0.0}
+    assert engine.features(pay(9, 6, "a", "y")) == {"all": 1.0, "card": 1.0}
+    assert engine.features(pay(9, 7, "a", "y")) == {"all": 2.0, "card": 1.0}
+    engine.label(1, False, 8 * S)  # taken back
+    assert engine.features(pay(9, 8, "a", "y")) == {"all": 1.0, "card": 0.0}
+
+
+def test_the_neighbour_fraud_rate_is_of_the_neighbours_last_seen() -> None:
+    ever = qt.neighbour_fraud_rate(Payment.card, to=Payment.device, cap=3)
+    lately = qt.neighbour_fraud_rate(Payment.card, to=Payment.device, cap=3, over="5s", include_current=True)
+    engine = engine_with(ever=ever, lately=lately)
+    for number, (card, device) in enumerate((("b", "x"), ("a", "w"), ("a", "x"), ("a", "y"), ("a", "z"), ("a", None))):
+        engine.observe(pay(number, number, card, device))
+    engine.label(0, True, 6 * S)  # of another card, by the same device
+    engine.label(1, True, 6 * S)  # a neighbour that three others came after
+    assert engine.features(pay(9, 5, "a", "v"))["ever"] == 0.0
+    found = engine.features(pay(9, 6, "a", "x"))
+    assert found["ever"] == 1 / 3
+    assert found["lately"] == 1 / 3
+    assert math.isnan(engine.features(pay(9, 6, "c", "x"))["ever"])
+    assert engine.features(pay(9, 6, "c", "x"))["lately"] == 1.0

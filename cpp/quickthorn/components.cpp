@@ -4,18 +4,27 @@
 #include <utility>
 
 namespace quickthorn {
+namespace {
+
+// An event begins to be known as fraud at one time at most, and ceases to be at one.
+std::uint32_t most_changes(std::uint32_t remembered_ids) { return 2 * remembered_ids; }
+
+}  // namespace
 
 std::uint32_t Components::most_entities(const quickthorn_component& declared, const HistoryLimits& limits) {
     const std::uint64_t wanted = std::uint64_t{limits.max_keys} * declared.entity_count;
     return static_cast<std::uint32_t>(std::min(wanted, std::uint64_t{1} << 31));
 }
 
-std::size_t Components::table_bytes(const quickthorn_component& declared, const HistoryLimits& limits) {
+std::size_t Components::table_bytes(const quickthorn_component& declared, const HistoryLimits& limits,
+                                    std::uint32_t remembered_ids) {
     const std::uint32_t entities = most_entities(declared, limits);
-    return sizeof(Extent) + KeyTable::bytes(entities, sizeof(Node)) + sizeof(Set) * (std::size_t{entities} + 1) + 256;
+    return sizeof(Extent) + KeyTable::bytes(entities, sizeof(Node)) + sizeof(Set) * (std::size_t{entities} + 1) + 256 +
+           (declared.keeps_labels != 0 ? FraudCounts::bytes(entities, most_changes(remembered_ids)) : 0);
 }
 
-Components::Components(const quickthorn_component& declared, const HistoryLimits& limits, Region& region)
+Components::Components(const quickthorn_component& declared, const HistoryLimits& limits, std::uint32_t remembered_ids,
+                       Region& region)
     : declared_(declared),
       limits_(limits),
       most_entities_(most_entities(declared, limits)),
@@ -23,7 +32,9 @@ Components::Components(const quickthorn_component& declared, const HistoryLimits
       nodes_(region, most_entities_, sizeof(Node)),
       sets_(region.at<Set>(region.carve(sizeof(Set) * (std::size_t{most_entities_} + 1)))),
       places_(declared.entity_count),
-      members_(declared.entity_count) {}
+      members_(declared.entity_count) {
+    if (keeps_labels()) frauds_.emplace(region, most_entities_, most_changes(remembered_ids));
+}
 
 void Components::prefetch(const quickthorn_slot* slots, const Hash128* hashes) {
     constexpr std::uint64_t weight = 0x9e3779b97f4a7c15;
@@ -92,17 +103,19 @@ void Components::read(const EventView& event, bool with_current, double* values)
     for (std::size_t i = 0; i < places_.size(); ++i) {
         const Place& place = places_[i];
         quickthorn_member& member = members_[i];
-        member = {place.present ? 1 : 0, place.set, place.joined, 0, 0, 0};
+        member = {place.present ? 1 : 0, place.set, place.joined, 0, 0, 0, 0};
         if (place.set == 0) continue;
         const Set& set = sets_[place.set];
         member.size = set.size;
         member.first_us = set.first_us;
         member.newest_us = set.newest_us;
+        if (frauds_) member.fraud_count = frauds_->known_at(place.set, event.at_us);
     }
     declared_.read(members_.data(), event.at_us, with_current ? 1 : 0, values);
 }
 
 Linked Components::store(const EventView& event) {
+    label_word_ = 0;
     if (too_late(event.at_us)) return Linked::too_late;
     Linked result = late(event.at_us) ? Linked::in_place : Linked::in_order;
     for (Place& place : places_) {
@@ -124,11 +137,39 @@ Linked Components::store(const EventView& event) {
         Set& set = sets_[root(place.set)];
         set.first_us = std::min(set.first_us, event.at_us);
         set.newest_us = std::max(set.newest_us, event.at_us);
+        if (frauds_) frauds_->settle(root(place.set), set.newest_us);
     }
+    if (frauds_) label_word_ = first_known();
     if (limits_.expire_after_us != 0) {
         reclaim(records_per_event, std::max(event.clock_us, event.at_us) - limits_.lateness_us);
     }
     return result;
+}
+
+// An event whose entities were not all linked belongs to what the first of them does.
+std::uint32_t Components::first_known() {
+    for (const Place& place : places_) {
+        if (place.set != 0) return nodes_.number_of(*nodes_.find(place.hash));
+    }
+    return 0;
+}
+
+bool Components::relabel(std::uint32_t word, std::int64_t arrival, const std::optional<FraudSpan>& before,
+                         const std::optional<FraudSpan>& after) {
+    if (word == 0) return true;
+    KeyRecord& node = *nodes_.record(word);
+    // The entity may have been forgotten since, and the record may be another's by now.
+    if (node.newest_us == KeyTable::no_time || first_arrival(node) > arrival) return true;
+    const std::uint32_t set = root(node_of(node).set);
+    const bool taken_back = count(set, before, -1);
+    return count(set, after, 1) && taken_back;
+}
+
+bool Components::count(std::uint32_t set, const std::optional<FraudSpan>& fraud, int sign) {
+    if (!fraud) return true;
+    const std::int64_t settled_us = sets_[set].newest_us;
+    if (!frauds_->change(set, fraud->from_us, sign, settled_us)) return false;
+    return fraud->until_us == FraudSpan::for_good || frauds_->change(set, fraud->until_us, -sign, settled_us);
 }
 
 bool Components::add(Place& place, const EventView& event) {
@@ -145,6 +186,7 @@ bool Components::add(Place& place, const EventView& event) {
     if (!has_room()) return false;
     KeyRecord* node = nodes_.insert(place.hash);
     node->newest_us = event.at_us;
+    first_arrival(*node) = event.arrival;
     place.set = take_set();
     node_of(*node).set = place.set;
     sets_[place.set] = {place.set, place.set, 1, 1, event.at_us, event.at_us};
@@ -176,6 +218,7 @@ std::uint32_t Components::unite(std::uint32_t one, std::uint32_t other) {
     kept.present += taken.present;
     kept.first_us = std::min(kept.first_us, taken.first_us);
     kept.newest_us = std::max(kept.newest_us, taken.newest_us);
+    if (frauds_) frauds_->unite(one, other);
     std::swap(kept.next, taken.next);  // two circles become one
     return one;
 }
@@ -194,7 +237,9 @@ void Components::leave(KeyRecord& node) {
     nodes_.erase(&node);
     ++extent_->reclaimed;
     Set& set = sets_[number];
-    if (--set.present == 0) extent_->free = std::exchange(set.next, extent_->free);
+    if (--set.present != 0) return;
+    if (frauds_) frauds_->clear(number);
+    extent_->free = std::exchange(set.next, extent_->free);
 }
 
 void Components::reclaim(std::uint32_t records, std::int64_t at_us) {

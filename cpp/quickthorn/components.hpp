@@ -3,10 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "quickthorn/entity_history.hpp"
+#include "quickthorn/fraud_counts.hpp"
 #include "quickthorn/key_table.hpp"
+#include "quickthorn/labelled_events.hpp"
 #include "quickthorn/library_abi.h"
 #include "quickthorn/region.hpp"
 
@@ -29,10 +32,13 @@ enum class Linked : std::uint8_t {
 // are met or come by; the members of a set are a circle, which becomes free as one when the last entity has left.
 class Components {
 public:
-    Components(const quickthorn_component& declared, const HistoryLimits& limits, Region& region);
+    // `remembered_ids`: of how many events labels are taken, where the component keeps them.
+    Components(const quickthorn_component& declared, const HistoryLimits& limits, std::uint32_t remembered_ids,
+               Region& region);
 
     // Bytes that are carved from the region.
-    static std::size_t table_bytes(const quickthorn_component& declared, const HistoryLimits& limits);
+    static std::size_t table_bytes(const quickthorn_component& declared, const HistoryLimits& limits,
+                                   std::uint32_t remembered_ids);
 
     const quickthorn_component& declared() const { return declared_; }
     std::uint32_t entities() const { return nodes_.keys(); }
@@ -54,6 +60,15 @@ public:
 
     // Links the entities.
     Linked store(const EventView& event);
+
+    // Whether frauds are counted: a keeper of labels, whose word is the number of an entity of the event.
+    bool keeps_labels() const { return declared_.keeps_labels != 0; }
+    // The word of the event that was just stored, or left out.
+    std::uint32_t label_word() const { return label_word_; }
+
+    // When the event is known to be fraud was `before` and is `after`. False where there was no room for it.
+    bool relabel(std::uint32_t word, std::int64_t arrival, const std::optional<FraudSpan>& before,
+                 const std::optional<FraudSpan>& after);
 
 private:
     static constexpr std::int64_t before_all_time = std::int64_t{-1} << 62;
@@ -96,7 +111,12 @@ private:
     bool expired(const Set& set, std::int64_t at_us) const {
         return limits_.expire_after_us != 0 && at_us - set.newest_us >= limits_.expire_after_us;
     }
+    // An entity has no rows: where its record would have the position of the first is the number of the event that made
+    // it known.
+    static std::int64_t& first_arrival(KeyRecord& node) { return node.first; }
+    bool count(std::uint32_t set, const std::optional<FraudSpan>& fraud, int sign);
     void join();
+    std::uint32_t first_known();
     bool add(Place& place, const EventView& event);
     std::uint32_t unite(std::uint32_t one, std::uint32_t other);
     bool has_room() const;
@@ -110,9 +130,11 @@ private:
     Extent* extent_;
     KeyTable nodes_;
     Set* sets_;  // by number, from 1
+    std::optional<FraudCounts> frauds_;
     std::vector<Place> places_;
     std::vector<quickthorn_member> members_;
     std::int64_t newest_us_ = before_all_time;  // of everything the event's entities belong to
+    std::uint32_t label_word_ = 0;
     bool any_ = false;
 };
 

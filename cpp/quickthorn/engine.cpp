@@ -99,12 +99,31 @@ bool Engine::label(const Label& label) {
     }
     ++state_->totals.counters.labels;
     LabelledEvent& event = state_->labelled_events.at(*place);
-    if (!event.changes.tell(label.available_us, label.fraud)) return true;
-    const std::span<EntityHistory> histories = state_->histories;
-    for (std::size_t i = 0; i < histories.size(); ++i) {
-        if (histories[i].keeps_labels()) histories[i].relabel(state_->labelled_events.word(event, i), event);
-    }
+    const std::optional<FraudSpan> before = event.changes.known_as_fraud();
+    if (event.changes.tell(label.available_us, label.fraud)) relabel(event, before);
     return true;
+}
+
+// Keepers of labels in the order of their words: groups, components, then both halves of each entity that is looked up.
+void Engine::relabel(LabelledEvent& event, const std::optional<FraudSpan>& before) {
+    LabelledEvents& events = state_->labelled_events;
+    std::size_t keeper = 0;
+    for (EntityHistory& history : state_->histories) {
+        const std::uint32_t word = events.word(event, keeper++);
+        if (history.keeps_labels()) history.relabel(word, event);
+    }
+    const std::optional<FraudSpan> after = event.changes.known_as_fraud();
+    bool room = true;
+    for (Components& components : state_->components) {
+        const std::uint32_t word = events.word(event, keeper++);
+        if (components.keeps_labels()) room = components.relabel(word, event.arrival, before, after) && room;
+    }
+    for (KnownFrauds& frauds : state_->known_frauds) {
+        const std::uint64_t low = events.word(event, keeper++);
+        const std::uint64_t entity = low | std::uint64_t{events.word(event, keeper++)} << 32;
+        room = frauds.relabel(entity, before, after) && room;
+    }
+    if (!room) ++state_->totals.counters.out_of_space;
 }
 
 void Engine::count_invalid() {
@@ -291,11 +310,19 @@ Status Engine::update(const EventRow& event, const Meeting& meeting) {
         count(stored);
         if (is_capped(stored)) status = worse(status, Status::capped);
     }
+    std::size_t keeper = histories.size();
     for (Components& components : state_->components) {
+        const std::size_t own = keeper++;
         if (!components.any()) continue;
         const Linked linked = components.store(view);
+        if (labelled != nullptr) state_->labelled_events.word(*labelled, own) = components.label_word();
         count(linked);
         if (is_capped(linked)) status = worse(status, Status::capped);
+    }
+    for (const KnownFrauds& frauds : state_->known_frauds) {
+        const std::uint64_t entity = frauds.entity_of(view);
+        state_->labelled_events.word(*labelled, keeper++) = static_cast<std::uint32_t>(entity);
+        state_->labelled_events.word(*labelled, keeper++) = static_cast<std::uint32_t>(entity >> 32);
     }
     state_->totals.clock_us = std::max(state_->totals.clock_us, event.time_us());
     return status;

@@ -108,7 +108,7 @@ private:
     };
 
     EventView view_of(const EventRow& event) const {
-        return {event.time_us(), event.slots(), event.hashes(), state_->totals.clock_us};
+        return {event.time_us(), event.slots(), event.hashes(), state_->totals.clock_us, 0, state_->looked_up.data()};
     }
     static Key key_of(const EventRow& event, const quickthorn_group& group);
     // Whether the limits left something out.
@@ -125,6 +125,7 @@ private:
     void count(Stored stored);
     void count(Linked linked);
     LabelledEvent* remember(const EventRow& event);
+    void relabel(LabelledEvent& event, const std::optional<FraudSpan>& before);
 
     const quickthorn_library& library_;
     const EventSchema& schema_;

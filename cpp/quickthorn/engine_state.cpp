@@ -14,11 +14,18 @@ std::span<const quickthorn_component> components_of(const quickthorn_library& li
     return {library.components, library.component_count};
 }
 
-// One keeper of labels for each group, if any of them looks at labels.
+std::span<const std::uint32_t> fraud_slots_of(const quickthorn_library& library) {
+    return {library.fraud_slots, library.fraud_count};
+}
+
+// Where anything looks at labels there is one keeper for each group and each component, and two words for each field
+// whose entities are looked up, for both halves of a hash.
 std::uint32_t label_keepers(const quickthorn_library& library) {
-    const auto groups = groups_of(library);
-    const bool any = std::ranges::any_of(groups, [](const quickthorn_group& group) { return group.label != nullptr; });
-    return any ? library.group_count : 0;
+    const bool any =
+        library.fraud_count != 0 ||
+        std::ranges::any_of(groups_of(library), [](const auto& group) { return group.label != nullptr; }) ||
+        std::ranges::any_of(components_of(library), [](const auto& one) { return one.keeps_labels != 0; });
+    return any ? library.group_count + library.component_count + 2 * library.fraud_count : 0;
 }
 
 std::size_t region_bytes(const quickthorn_library& library, const EngineLimits& limits) {
@@ -28,9 +35,9 @@ std::size_t region_bytes(const quickthorn_library& library, const EngineLimits& 
         bytes += EntityHistory::table_bytes(group, limits.history);
     }
     for (const quickthorn_component& component : components_of(library)) {
-        bytes += Components::table_bytes(component, limits.history);
+        bytes += Components::table_bytes(component, limits.history, limits.remembered_ids);
     }
-    return bytes;
+    return bytes + library.fraud_count * KnownFrauds::bytes(limits.remembered_ids);
 }
 
 }  // namespace
@@ -47,7 +54,13 @@ EngineState::EngineState(const quickthorn_library& library, const EngineLimits& 
     }
     components.reserve(library.component_count);
     for (const quickthorn_component& component : components_of(library)) {
-        components.emplace_back(component, limits.history, region);
+        components.emplace_back(component, limits.history, limits.remembered_ids, region);
+    }
+    known_frauds.reserve(library.fraud_count);
+    looked_up.resize(library.slot_count);
+    for (const std::uint32_t slot : fraud_slots_of(library)) {
+        known_frauds.emplace_back(region, slot, limits.remembered_ids);
+        looked_up[slot] = known_frauds.back().view();
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include "quickthorn/components.hpp"
 #include "quickthorn/entity_history.hpp"
+#include "quickthorn/known_frauds.hpp"
 #include "quickthorn/labelled_events.hpp"
 #include "quickthorn/library_abi.h"
 #include "quickthorn/region.hpp"
@@ -56,8 +57,10 @@ struct EngineState {
     SeenIds seen_ids;
     LabelledEvents labelled_events;
     RowSpace row_space;
-    std::vector<EntityHistory> histories;  // one per group of the library
-    std::vector<Components> components;    // one per component of the library
+    std::vector<EntityHistory> histories;            // one per group of the library
+    std::vector<Components> components;              // one per component of the library
+    std::vector<KnownFrauds> known_frauds;           // one per field whose entities are looked up
+    std::vector<quickthorn_known_frauds> looked_up;  // the same for kernels, one per field of the event
 };
 
 }  // namespace quickthorn

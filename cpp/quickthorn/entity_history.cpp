@@ -45,7 +45,7 @@ void EntityHistory::read(KeyRecord* entity, const EventView& event, bool with_cu
     KeyRecord& seen = entity != nullptr ? *entity : *nobody_;
     const void* rows = seen.capacity != 0 ? store_.rows(seen.rows) : nullptr;
     group_.read(seen.state(), scratch_, rows, mask(seen), seen.first, seen.last, event.at_us, with_current ? 1 : 0,
-                event.slots, event.hashes, values);
+                event.slots, event.hashes, event.frauds, values);
 }
 
 Stored EntityHistory::store(const Hash128& hash, KeyRecord*& entity, const EventView& event) {

@@ -23,9 +23,10 @@ struct HistoryLimits {
 struct EventView {
     std::int64_t at_us;
     const quickthorn_slot* slots;
-    const Hash128* hashes;     // of identifiers, one place per field
-    std::int64_t clock_us;     // the largest time of an event before this one
-    std::int64_t arrival = 0;  // its number, where labels are kept
+    const Hash128* hashes;                            // of identifiers, one place per field
+    std::int64_t clock_us;                            // the largest time of an event before this one
+    std::int64_t arrival = 0;                         // its number, where labels are kept
+    const quickthorn_known_frauds* frauds = nullptr;  // one for each field
 };
 
 enum class Stored : std::uint8_t {

@@ -38,6 +38,15 @@ int LabelChanges::known_at(std::int64_t now_us) const {
     return -1;
 }
 
+std::optional<FraudSpan> LabelChanges::known_as_fraud() const {
+    const auto [newest, before] = words_;
+    if (newest == none) return std::nullopt;
+    if (fraud(newest)) return FraudSpan{time_us(newest), FraudSpan::for_good};
+    // Two changes in a row are never the same, so the one before was to fraud.
+    if (before == none) return std::nullopt;
+    return FraudSpan{time_us(before), time_us(newest)};
+}
+
 std::size_t LabelledEvents::stride(std::uint32_t keepers) {
     return (sizeof(LabelledEvent) + sizeof(std::uint32_t) * keepers + 7) / 8 * 8;
 }

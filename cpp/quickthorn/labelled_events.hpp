@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "quickthorn/identity.hpp"
 #include "quickthorn/library_abi.h"
@@ -18,6 +19,14 @@ struct Label {
     std::int64_t available_us = 0;
 };
 
+// From `from_us` on an event is known to be fraud, and no longer at `until_us`.
+struct FraudSpan {
+    static constexpr std::int64_t for_good = INT64_MAX;
+
+    std::int64_t from_us;
+    std::int64_t until_us;
+};
+
 // How what is known of one event has changed: the last two changes, as a quickthorn_row_label holds them.
 class LabelChanges {
 public:
@@ -27,6 +36,9 @@ public:
 
     // What was known at that time: 1 of fraud, 0 of none, −1 nothing.
     int known_at(std::int64_t now_us) const;
+
+    // The one stretch of time in which it is known to be fraud.
+    std::optional<FraudSpan> known_as_fraud() const;
 
     const std::array<std::int64_t, 2>& words() const { return words_; }
 

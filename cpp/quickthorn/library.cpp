@@ -87,13 +87,22 @@ void check_components(const quickthorn_library& entry) {
     for (std::uint32_t index = 0; index < entry.component_count; ++index) {
         const quickthorn_component& component = entry.components[index];
         const bool whole = component.read != nullptr && component.entity_slots != nullptr;
-        const bool fits = component.entity_count >= 2 && component.entity_count <= 8 && component.cap >= 2 &&
+        const bool fits = component.keeps_labels <= 1 && component.entity_count >= 2 && component.entity_count <= 8 &&
+                          component.cap >= 2 &&
                           std::uint64_t{component.value_first} + component.value_count <= entry.value_count;
         if (!whole || !fits) fail("component " + std::to_string(index) + " is laid out wrongly");
         for (std::uint32_t entity = 0; entity < component.entity_count; ++entity) {
             if (component.entity_slots[entity] >= entry.slot_count) {
                 fail("component " + std::to_string(index) + " links a field that is not there");
             }
+        }
+    }
+}
+
+void check_fraud_slots(const quickthorn_library& entry) {
+    for (std::uint32_t index = 0; index < entry.fraud_count; ++index) {
+        if (entry.fraud_slots == nullptr || entry.fraud_slots[index] >= entry.slot_count) {
+            fail("it looks up a field that is not there");
         }
     }
 }
@@ -116,6 +125,7 @@ Library::Library(std::span<const std::byte> image) : file_(sealed_file(image)) {
         if (entry_ == nullptr) fail("exports no quickthorn_library_entry");
         check(*entry_);
         check_components(*entry_);
+        check_fraud_slots(*entry_);
     } catch (...) {
         dlclose(handle_);
         close(file_);

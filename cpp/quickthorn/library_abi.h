@@ -54,15 +54,30 @@ typedef struct quickthorn_row_label {
 
 #define QUICKTHORN_NO_LABEL INT64_MIN
 
+/* An entity that is known to be fraudulent from one time on and no longer at another. */
+typedef struct quickthorn_known_fraud {
+    uint64_t entity; /* its hash as rows keep it; 0 in an empty place */
+    int64_t from_us;
+    int64_t until_us;
+} quickthorn_known_fraud;
+
+/* All of one field. An entity's entries lie in the first places from (entity >> 32) & mask on, up to an empty one. */
+typedef struct quickthorn_known_frauds {
+    const quickthorn_known_fraud* entries; /* null where the field is not looked up */
+    int64_t mask;
+} quickthorn_known_frauds;
+
 /* Writes a row's columns, from the 8th byte on, from the event. */
 typedef void (*quickthorn_fill_function)(const quickthorn_slot* slots, const void* hashes, void* row);
 
 /* Brings the state to `now_us` and writes the group's values to values[value_first .. value_first + value_count).
  * `with_current` is 1 when expressions declared with include_current are to count the event in `slots`, else 0.
- * `scratch` is `record_bytes` of memory whose contents mean nothing. */
+ * `scratch` is `record_bytes` of memory whose contents mean nothing; `frauds` has a quickthorn_known_frauds for each
+ * field. */
 typedef void (*quickthorn_read_function)(void* state, void* scratch, const void* rows, int64_t mask, int64_t first,
                                          int64_t last, int64_t now_us, int64_t with_current,
-                                         const quickthorn_slot* slots, const void* hashes, double* values);
+                                         const quickthorn_slot* slots, const void* hashes,
+                                         const quickthorn_known_frauds* frauds, double* values);
 
 /* Tells the state that a late row was put in at `position`, the rows from there on having moved up by one.
  * Not called for a row appended at the end. */
@@ -85,6 +100,7 @@ typedef struct quickthorn_member {
     int64_t size;      /* how many entities its component has, 0 where it has none; so with the rest */
     int64_t first_us;  /* the time of the component's first event, and of its newest */
     int64_t newest_us;
+    int64_t fraud_count; /* how many of its events are known to be fraud, where labels are kept */
 } quickthorn_member;
 
 /* Writes a component's values to values[value_first .. value_first + value_count), from what the event's entities
@@ -140,6 +156,8 @@ typedef struct quickthorn_component {
     uint32_t value_first;
     uint32_t value_count;
     quickthorn_members_function read;
+    uint32_t keeps_labels; /* 1 where frauds are counted, else 0 */
+    uint32_t reserved;
 } quickthorn_component;
 
 /* A compiled forest. */
@@ -194,9 +212,12 @@ typedef struct quickthorn_library {
     uint32_t feature_count;
     uint32_t hashed_count;
     uint32_t component_count;
+    uint32_t fraud_count;
+    uint32_t reserved;
     const uint32_t* hashed_slots; /* categories and texts of which a hash is wanted */
     const quickthorn_group* groups;
     const quickthorn_component* components;
+    const uint32_t* fraud_slots;       /* entities that are looked up for being known to be fraudulent */
     quickthorn_derive_function derive; /* null in the library of a forest alone */
     const quickthorn_forest* forest;   /* null in the library of features alone */
     const quickthorn_policy* policy;   /* null where the policy has no condition */
@@ -209,10 +230,10 @@ static_assert(sizeof(quickthorn_text) == 16, "quickthorn_text is part of the bun
 static_assert(sizeof(quickthorn_row_label) == 24, "quickthorn_row_label is part of the bundle ABI");
 static_assert(sizeof(quickthorn_group) == 104, "quickthorn_group is part of the bundle ABI");
 static_assert(sizeof(quickthorn_forest) == 72, "quickthorn_forest is part of the bundle ABI");
-static_assert(sizeof(quickthorn_member) == 48, "quickthorn_member is part of the bundle ABI");
-static_assert(sizeof(quickthorn_component) == 32, "quickthorn_component is part of the bundle ABI");
+static_assert(sizeof(quickthorn_member) == 56, "quickthorn_member is part of the bundle ABI");
+static_assert(sizeof(quickthorn_component) == 40, "quickthorn_component is part of the bundle ABI");
 static_assert(sizeof(quickthorn_policy) == 24, "quickthorn_policy is part of the bundle ABI");
-static_assert(sizeof(quickthorn_library) == 80, "quickthorn_library is part of the bundle ABI");
+static_assert(sizeof(quickthorn_library) == 96, "quickthorn_library is part of the bundle ABI");
 #endif
 
 #endif

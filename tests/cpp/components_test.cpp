@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <utility>
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::uint32_t fields = 3;
 constexpr std::uint32_t slots_of[fields] = {2, 0, 1};
+constexpr std::uint32_t labelled_most = 10'000;
 constexpr std::int64_t before_all_time = std::int64_t{-1} << 62;
 
 struct Seen {
@@ -43,6 +45,7 @@ public:
         std::set<std::pair<std::uint32_t, int>> entities;
         std::int64_t first_us;
         std::int64_t newest_us;
+        std::vector<std::size_t> events;
     };
 
     Mirror(std::uint32_t cap, const HistoryLimits& limits) : cap_(cap), limits_(limits) {}
@@ -52,7 +55,8 @@ public:
         return found == nullptr || expired(*found, event, clock_us) ? nullptr : found;
     }
 
-    Linked store(const Event& event, std::int64_t clock_us) {
+    // Stores the event of a number, from 0 on.
+    Linked store(std::size_t number, const Event& event, std::int64_t clock_us) {
         std::int64_t newest_us = before_all_time;
         for (std::uint32_t place = 0; place < fields; ++place) {
             if (const Cluster* cluster = of(event, place, clock_us))
@@ -63,7 +67,7 @@ public:
             if (event.entities[place] == 0 || of(event, place, clock_us) != nullptr) continue;
             if (const Cluster* old = raw(place, event.entities[place]))
                 clusters_.erase(clusters_.begin() + (old - clusters_.data()));
-            clusters_.push_back({{}, event.at_us, event.at_us});
+            clusters_.push_back({{}, event.at_us, event.at_us, {}});
             clusters_.back().entities.emplace(place, event.entities[place]);
         }
         bool over_cap = false;
@@ -78,6 +82,11 @@ public:
             Cluster& cluster = *raw(place, event.entities[place]);
             cluster.first_us = std::min(cluster.first_us, event.at_us);
             cluster.newest_us = std::max(cluster.newest_us, event.at_us);
+        }
+        for (std::uint32_t place = 0; place < fields; ++place) {
+            if (event.entities[place] == 0) continue;
+            raw(place, event.entities[place])->events.push_back(number);
+            break;
         }
         if (over_cap) return Linked::over_cap;
         return event.at_us < newest_us ? Linked::in_place : Linked::in_order;
@@ -101,6 +110,7 @@ private:
     bool link(Cluster* one, Cluster* other) {
         if (one == other) return true;
         if (one->entities.size() + other->entities.size() > cap_) return false;
+        one->events.insert(one->events.end(), other->events.begin(), other->events.end());
         one->entities.insert(other->entities.begin(), other->entities.end());
         one->first_us = std::min(one->first_us, other->first_us);
         one->newest_us = std::max(one->newest_us, other->newest_us);
@@ -115,9 +125,9 @@ private:
 
 struct Subject {
     Subject(std::uint32_t cap, const HistoryLimits& limits)
-        : declared{slots_of, fields, cap, 0, 0, look},
-          region(Components::table_bytes(declared, limits) + 4096),
-          components(declared, limits, region) {}
+        : declared{slots_of, fields, cap, 0, 0, look, 1, 0},
+          region(Components::table_bytes(declared, limits, labelled_most) + 4096),
+          components(declared, limits, labelled_most, region) {}
 
     // Tells the components of an event; the view is good until the next.
     EventView meet(const Event& event, std::int64_t clock_us) {
@@ -127,7 +137,7 @@ struct Subject {
             hashes[slots_of[place]] = {static_cast<std::uint64_t>(event.entities[place]) * 0xd6e8feb86659fd93u, 7};
         }
         components.prefetch(slots.data(), hashes.data());
-        const EventView view{event.at_us, slots.data(), hashes.data(), clock_us};
+        const EventView view{event.at_us, slots.data(), hashes.data(), clock_us, ++arrivals, nullptr};
         components.find(view);
         return view;
     }
@@ -137,9 +147,27 @@ struct Subject {
     Components components;
     std::array<quickthorn_slot, fields> slots{};
     std::array<Hash128, fields> hashes{};
+    std::int64_t arrivals = 0;
 };
 
-void check_members(const Mirror& mirror, const Event& event, std::int64_t clock_us) {
+// When the events that were stored are known to be fraud, and where the components have them.
+struct Labels {
+    struct Stored {
+        std::uint32_t word;
+        std::int64_t arrival;
+        std::optional<FraudSpan> fraud;
+    };
+    std::vector<Stored> stored;
+
+    std::int64_t known_at(const Mirror::Cluster& cluster, std::int64_t now_us) const {
+        return std::ranges::count_if(cluster.events, [&](std::size_t number) {
+            const std::optional<FraudSpan>& fraud = stored[number].fraud;
+            return fraud && fraud->from_us <= now_us && now_us < fraud->until_us;
+        });
+    }
+};
+
+void check_members(const Mirror& mirror, const Labels& labels, const Event& event, std::int64_t clock_us) {
     for (std::uint32_t place = 0; place < fields; ++place) {
         const quickthorn_member& member = seen.members[place];
         CHECK((member.present != 0) == (event.entities[place] != 0));
@@ -149,6 +177,7 @@ void check_members(const Mirror& mirror, const Event& event, std::int64_t clock_
         CHECK(member.size == (cluster != nullptr ? static_cast<std::int64_t>(cluster->entities.size()) : 0));
         if (cluster == nullptr) continue;
         CHECK(member.first_us == cluster->first_us && member.newest_us == cluster->newest_us);
+        if (cluster->newest_us <= event.at_us) CHECK(member.fraud_count == labels.known_at(*cluster, event.at_us));
         for (std::uint32_t before = 0; before < place; ++before) {
             if (seen.members[before].present == 0) continue;
             const bool same = mirror.of(event, before, clock_us) == cluster;
@@ -174,6 +203,7 @@ void check_joined(const Mirror& mirror, const Event& event, std::int64_t clock_u
 std::uint64_t links_what_plain_sets_link(std::uint64_t seed, std::uint32_t cap, const HistoryLimits& limits) {
     Subject subject(cap, limits);
     Mirror mirror(cap, limits);
+    Labels labels;
     std::mt19937_64 random(seed);
     const int names = 1 + static_cast<int>(random() % 30);
     std::int64_t now_us = 0;
@@ -189,14 +219,25 @@ std::uint64_t links_what_plain_sets_link(std::uint64_t seed, std::uint32_t cap, 
         const bool with_current = random() % 2 == 0;
         subject.components.read(view, with_current, nullptr);
         CHECK(seen.now_us == event.at_us && seen.with_current == (with_current ? 1 : 0));
-        check_members(mirror, event, clock_us);
+        check_members(mirror, labels, event, clock_us);
         const auto foreseen = seen.members;
         if (random() % 8 == 0) continue;  // reading changes nothing
-        const Linked expected = mirror.store(event, clock_us);
+        const Linked expected = mirror.store(labels.stored.size(), event, clock_us);
         CHECK(subject.components.store(view) == expected);
+        labels.stored.push_back({subject.components.label_word(), view.arrival, std::nullopt});
         ++answers[expected];
         if (expected != Linked::too_late) check_joined(mirror, event, clock_us, foreseen);
         clock_us = std::max(clock_us, event.at_us);
+        // Of some event up to now something else becomes known, at a time before or after.
+        Labels::Stored& told = labels.stored[random() % labels.stored.size()];
+        const std::optional<FraudSpan> before = told.fraud;
+        const std::int64_t from_us = now_us - 10 + static_cast<std::int64_t>(random() % 30);
+        const std::int64_t until_us = from_us + 1 + static_cast<std::int64_t>(random() % 20);
+        if (random() % 3 == 0)
+            told.fraud = std::nullopt;
+        else
+            told.fraud = FraudSpan{from_us, random() % 2 == 0 ? FraudSpan::for_good : until_us};
+        CHECK(subject.components.relabel(told.word, told.arrival, before, told.fraud));
     }
     CHECK(answers[Linked::in_order] > 0 && answers[Linked::out_of_space] == 0);
     if (limits.lateness_us == 0) CHECK(answers[Linked::in_place] == 0);

@@ -50,7 +50,7 @@ int known_at(const quickthorn_row_label& label, std::int64_t now_us) {
 }
 
 void read(void*, void*, const void* rows, std::int64_t mask, std::int64_t first, std::int64_t last, std::int64_t now_us,
-          std::int64_t, const quickthorn_slot*, const void*, double* values) {
+          std::int64_t, const quickthorn_slot*, const void*, const quickthorn_known_frauds*, double* values) {
     values[0] = values[1] = 0;
     for (std::int64_t position = first; position < last; ++position) {
         const char* row = static_cast<const char*>(rows) + (position & mask) * std::int64_t{row_bytes};
@@ -81,8 +81,11 @@ constexpr quickthorn_library library = {QUICKTHORN_ABI_VERSION,
                                         2,
                                         0,
                                         0,
+                                        0,
+                                        0,
                                         nullptr,
                                         groups,
+                                        nullptr,
                                         nullptr,
                                         plain::derive,
                                         nullptr};

@@ -34,7 +34,7 @@ inline void fill(const quickthorn_slot* slots, const void*, void* row) {
 
 inline void read(void*, void*, const void* rows, std::int64_t mask, std::int64_t first, std::int64_t last,
                  std::int64_t now_us, std::int64_t with_current, const quickthorn_slot* slots, const void*,
-                 double* values) {
+                 const quickthorn_known_frauds*, double* values) {
     double count = 0;
     double sum = 0;
     for (std::int64_t position = first; position < last; ++position) {
@@ -109,8 +109,11 @@ inline constexpr quickthorn_library library = {QUICKTHORN_ABI_VERSION,
                                                2,
                                                0,
                                                0,
+                                               0,
+                                               0,
                                                nullptr,
                                                groups,
+                                               nullptr,
                                                nullptr,
                                                derive,
                                                &forest,

@@ -15,6 +15,7 @@ from tests.engine.conftest import Pair, Specimen
 
 import quickthorn as qt
 from quickthorn.compiling import compile_bundle
+from quickthorn.errors import LabelError
 from quickthorn.replay import replay
 
 S = 1_000_000
@@ -23,6 +24,8 @@ STEPS_US = [
     *(0, 0, 0, 1, -1, S, S, 2 * S, 3 * S, 5 * S, 12 * S, 12 * S - 1),
     *(-S, -3 * S, -5 * S, -5 * S - 1, -20 * S),
 ]
+# When labels become known, seen from the event that was told last.
+LABEL_STEPS_US = [0, 0, -S, 1, S, 2 * S, 5 * S, -20 * S, 12 * S]
 
 
 class Payment(qt.Event):
@@ -46,6 +49,7 @@ def add_components(features: qt.FeatureSet, cap: int) -> qt.FeatureSet:
                 name = f"{what}_{of}_{with_current}"
                 features[f"size_{name}"] = qt.component_size(linked, of=of, include_current=with_current)
                 features[f"age_{name}"] = qt.component_age(linked, of=of, include_current=with_current)
+                features[f"fraud_{name}"] = qt.component_fraud(linked, of=of, include_current=with_current)
     return features
 
 
@@ -56,6 +60,11 @@ def graph() -> qt.FeatureSet:
         features[f"degree_{over}"] = qt.degree(Payment.card, to=Payment.device, over=over, cap=3, up_to=12)
         features[f"exact_{over}"] = qt.degree_is_exact(Payment.card, to=Payment.device, over=over, cap=3, up_to=12)
         features[f"with_{over}"] = qt.degree(Payment.device, to=Payment.card, over=over, include_current=True)
+        features[f"rate_{over}"] = qt.neighbour_fraud_rate(Payment.card, to=Payment.device, over=over, cap=3)
+        features[f"rate_with_{over}"] = qt.neighbour_fraud_rate(
+            Payment.device, to=Payment.email, over=over, cap=2, include_current=True
+        )
+    features["online_rate"] = qt.neighbour_fraud_rate(Payment.device, to=Payment.card, where=Payment.online)
     features["online"] = qt.degree(Payment.device, to=Payment.card, where=Payment.online)
     features["pair_degree"] = qt.degree((Payment.card, Payment.device), to=Payment.email)
     return features
@@ -73,6 +82,8 @@ def forgetful_graph() -> qt.FeatureSet:
         features[f"size_{of}"] = qt.component_size(linked, of=of)
         features[f"with_{of}"] = qt.component_size(linked, of=of, include_current=True)
         features[f"age_{of}"] = qt.component_age(linked, of=of)
+        features[f"fraud_{of}"] = qt.component_fraud(linked, of=of)
+    features["rate"] = qt.neighbour_fraud_rate(Payment.card, to=Payment.device)
     features["degree"] = qt.degree(Payment.card, to=Payment.device)
     return features
 
@@ -115,6 +126,10 @@ def histories(draw: st.DrawFn) -> list[tuple[str, dict[str, Any]]]:
         at = max(-(2**61), min(2**61, at + draw(st.sampled_from(STEPS_US))))
         event = {"event_id": draw(st.sampled_from([number] * 6 + [number - 1])), "at": at, **draw(fields)}
         history.append((draw(st.sampled_from(["observe", "observe", "observe", "read"])), event))
+        if draw(st.integers(0, 2)) == 0:
+            available_us = max(-(2**61), min(2**61, at + draw(st.sampled_from(LABEL_STEPS_US))))
+            label = (draw(st.sampled_from([number, number - 1, number // 2, number + 1])), draw(st.booleans()))
+            history.append(("label", {"event_id": label[0], "fraud": label[1], "available_at": available_us}))
     return history
 
 
@@ -132,8 +147,17 @@ def test_any_history_links_what_the_specification_links(
     new_pair: Callable[[str], Pair], name: str, history: list[tuple[str, dict[str, Any]]]
 ) -> None:
     pair = new_pair(name)
-    for operation, event in history:
-        pair.tell(operation, event)
+    for operation, told in history:
+        if operation != "label":
+            pair.tell(operation, told)
+            continue
+        try:
+            pair.reference.label(**told)
+        except LabelError:
+            with pytest.raises(LabelError):
+                pair.native.label(**told)
+        else:
+            pair.native.label(**told)
 
 
 def test_every_short_history_of_a_small_component(new_pair: Callable[[str], Pair]) -> None:

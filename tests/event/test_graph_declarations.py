@@ -101,7 +101,7 @@ def test_a_component_links_different_entities() -> None:
 
 def test_values_are_read_of_a_declared_component_and_of_what_it_links() -> None:
     wrong: Any
-    for declare in (qt.component_size, qt.component_age):
+    for declare in (qt.component_size, qt.component_age, qt.component_fraud):
         for wrong in (Payment.card, (Payment.card, Payment.device), None):
             assert refusal(lambda declare=declare, wrong=wrong: declare(wrong)) == (  # type: ignore[misc]
                 f"{declare.__name__}: expected a Component, found {wrong!r}"
@@ -130,3 +130,22 @@ def test_the_order_in_which_entities_are_named_does_not_matter() -> None:
     assert [(each.value_first, len(each.values)) for each in made.components] == [(0, 2), (2, 1)]
     assert made.outputs[0] == made.outputs[1]
     assert made.value_count == 3
+
+
+def test_neighbours_are_those_of_a_degree() -> None:
+    assert refusal(lambda: qt.neighbour_fraud_rate(Payment.card, to=Payment.amount)) == (  # type: ignore[arg-type]
+        "neighbour_fraud_rate(to=): expected an Entity field of the event class, found Payment.amount"
+    )
+    assert refusal(lambda: qt.neighbour_fraud_rate(Payment.card, to=Payment.card)) == (
+        "neighbour_fraud_rate(to=): expected another entity than Payment.card, whose degree it is"
+    )
+    assert refusal(lambda: qt.neighbour_fraud_rate(Payment.card, to=Payment.device, cap=2_000)) == (
+        "neighbour_fraud_rate(cap=): expected 1 to 1024, found 2000"
+    )
+    features = qt.FeatureSet(Payment)
+    features["rate"] = qt.neighbour_fraud_rate(Payment.card, to=Payment.device)
+    features["degree"] = qt.degree(Payment.card, to=Payment.device, up_to=64)
+    made = plan(features)
+    (group,) = made.groups
+    assert made.looked_up == (Payment.device,)
+    assert len(group.records) == 1  # one memory for both

@@ -74,6 +74,7 @@ class History:
         self.state = np.zeros(max(1, layout.state_bytes // 8), np.int64)
         self.scratch = np.full(max(1, layout.record_bytes // 8), 7)
         self.hashes = np.zeros((native.lowered.slot_count, 2), np.int64)
+        self.frauds = np.zeros((native.lowered.slot_count, 2), np.int64)
         self.first = self.last = 0
         self.fill_function = native.function(layout.fill)
         self.read_function = native.function(layout.read)
@@ -117,6 +118,7 @@ class History:
             *_words(self.capacity - 1, self.first, self.last, at, int(with_current)),
             _place(slots),
             _place(self.hashes),
+            _place(self.frauds),
             _place(values),
         )
         start = self.layout.value_first

@@ -49,8 +49,8 @@ namespace {{
 extern "C" [[gnu::visibility("default")]] const quickthorn_library quickthorn_library_entry;
 const quickthorn_library quickthorn_library_entry = {{
     QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library),
-    {slots}u, {group_count}u, {values}u, {feature_count}u, {hashed_count}u, {component_count}u,
-    {hashed}, {group_table}, {component_table}, {derive}, {forest_entry}, {policy_entry},
+    {slots}u, {group_count}u, {values}u, {feature_count}u, {hashed_count}u, {component_count}u, {fraud_count}u, 0u,
+    {hashed}, {group_table}, {component_table}, {looked_up}, {derive}, {forest_entry}, {policy_entry},
 }};
 """
 
@@ -75,7 +75,7 @@ _CONTRIBUTIONS = "quickthorn_forest_contributions"
 _DECLARATIONS = {
     "fill": "void {symbol}(const quickthorn_slot*, const void*, void*);",
     "read": "void {symbol}(void*, void*, const void*, int64_t, int64_t, int64_t, int64_t, int64_t, "
-    "const quickthorn_slot*, const void*, double*);",
+    "const quickthorn_slot*, const void*, const quickthorn_known_frauds*, double*);",
     "absorb": "void {symbol}(void*, const void*, int64_t, int64_t);",
     "release": "void {symbol}(void*, const void*, int64_t, int64_t);",
     "fold": "void {symbol}(void*, const void*, int64_t, int64_t, int64_t);",
@@ -203,6 +203,9 @@ def entry_source(
     hashed_slots = features.hashed_slots if features is not None else ()
     if hashed_slots:
         tables.append(_numbers("hashed_slots", hashed_slots))
+    fraud_slots = features.fraud_slots if features is not None else ()
+    if fraud_slots:
+        tables.append(_numbers("fraud_slots", fraud_slots))
     linked = ",\n".join(_component_row(index, component) for index, component in enumerate(components))
     rows = ",\n".join(_group_row(index, group) for index, group in enumerate(groups))
     return _ENTRY.format(
@@ -219,6 +222,8 @@ def entry_source(
         hashed_count=len(hashed_slots),
         hashed="hashed_slots" if hashed_slots else "nullptr",
         group_table="groups" if groups else "nullptr",
+        fraud_count=len(fraud_slots),
+        looked_up="fraud_slots" if fraud_slots else "nullptr",
         component_table="components" if components else "nullptr",
         derive="quickthorn_derive" if features is not None else "nullptr",
         forest_entry="&forest" if forest is not None else "nullptr",
@@ -250,7 +255,8 @@ def _numbers(name: str, numbers: tuple[int, ...]) -> str:
 
 def _component_row(index: int, component: ComponentLayout) -> str:
     sizes = (len(component.entity_slots), component.cap, component.value_first, component.value_count)
-    return f"    {{linked_{index}, {', '.join(f'{size}u' for size in sizes)}, {component.read}}}"
+    counts = ", ".join(f"{size}u" for size in sizes)
+    return f"    {{linked_{index}, {counts}, {component.read}, {int(component.keeps_labels)}u, 0u}}"
 
 
 def _group_row(index: int, group: GroupLayout) -> str:

@@ -12,7 +12,7 @@ from quickthorn.features.calendar import (
     time_of_day,
     weekday,
 )
-from quickthorn.features.components import Component, component_age, component_size
+from quickthorn.features.components import Component, component_age, component_fraud, component_size
 from quickthorn.features.decay import decayed_count, decayed_mean, decayed_sum, decayed_variance
 from quickthorn.features.declare import FeatureSet, Kernel, kernel
 from quickthorn.features.degree import degree, degree_is_exact
@@ -22,6 +22,7 @@ from quickthorn.features.extremes import max, min
 from quickthorn.features.fitting import fit_frequency, fit_ordinal, fit_target_mean, fit_weight_of_evidence
 from quickthorn.features.geography import distance_km, implied_speed_kmh, mismatch
 from quickthorn.features.labels import fraud_count, fraud_rate, label_count
+from quickthorn.features.neighbours import neighbour_fraud_rate
 from quickthorn.features.ratios import ratio, share, z_score
 from quickthorn.features.recency import age, is_new, since_last
 from quickthorn.features.sequence import changed, difference, last, run_length
@@ -38,6 +39,7 @@ __all__ = [
     "age",
     "changed",
     "component_age",
+    "component_fraud",
     "component_size",
     "count",
     "cyclic",
@@ -83,6 +85,7 @@ __all__ = [
     "mean",
     "min",
     "mismatch",
+    "neighbour_fraud_rate",
     "ratio",
     "roundness",
     "run_length",

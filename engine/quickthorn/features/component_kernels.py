@@ -10,12 +10,13 @@ import math
 from quickthorn.features.ahead import ahead_of_time
 from quickthorn.features.memory import Address, load_int64
 
-MEMBER_BYTES = 48
+MEMBER_BYTES = 56
 COMPONENT = 8
 JOINED = 16
 SIZE = 24
 FIRST_US = 32
 NEWEST_US = 40
+FRAUD_COUNT = 48
 SECOND_US = 1e6
 
 
@@ -80,3 +81,14 @@ def component_age(members: Address, count: int, of: int, now_us: int, with_curre
             first_us = min(first_us, load_int64(members, member + FIRST_US))
             seen = True
     return float(now_us - first_us) / SECOND_US if seen else math.nan
+
+
+@ahead_of_time
+def component_fraud(members: Address, count: int, of: int, now_us: int, with_current: int) -> float:
+    if not _is_known(members, count, of, now_us, with_current):
+        return math.nan
+    frauds = 0
+    for place in range(count):
+        if _is_asked_about(members, place, of, with_current) and _is_first_of_its_component(members, place):
+            frauds += load_int64(members, place * MEMBER_BYTES + FRAUD_COUNT)
+    return float(frauds)

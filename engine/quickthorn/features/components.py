@@ -50,12 +50,17 @@ class Component:
 
 @dataclass(frozen=True)
 class ComponentValue:
-    """The "size" or "age" of what the event's entities belong to, or of what the entity ``of`` does."""
+    """The "size", "age" or "fraud" count of what the event's entities belong to, or of what the entity ``of`` does."""
 
     component: Component
     kind: str
     of: Entity | None
     include_current: bool
+
+    @property
+    def is_of_labels(self) -> bool:
+        """Whether the value is computed from labels."""
+        return self.kind == "fraud"
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,11 @@ class ComponentPlan:
     component: Component
     values: tuple[ComponentValue, ...]
     value_first: int
+
+    @property
+    def keeps_labels(self) -> bool:
+        """Whether frauds are counted."""
+        return any(value.is_of_labels for value in self.values)
 
 
 def component_size(component: Component, *, of: Entity | None = None, include_current: bool = False) -> ComponentValue:
@@ -83,6 +93,16 @@ def component_age(component: Component, *, of: Entity | None = None, include_cur
     ``include_current`` the event at hand is a first event too.
     """
     return _value("age", component, of, include_current)
+
+
+def component_fraud(component: Component, *, of: Entity | None = None, include_current: bool = False) -> ComponentValue:
+    """How many events of the components that the event's entities belong to are known to be fraud, by labels.
+
+    A label counts from the time on that it is available. With ``of`` it is the component of that entity of the event
+    alone; 0 where it was never seen. The event at hand has no label yet, but with ``include_current`` an entity's
+    component is what it is once the event is stored.
+    """
+    return _value("fraud", component, of, include_current)
 
 
 def component_plans(values: Iterable[ComponentValue], value_first: int) -> tuple[ComponentPlan, ...]:

@@ -31,7 +31,7 @@ def degree(
     ``up_to``, and which grows no further; ``degree_is_exact`` says which. An entity takes
     16 · cap · (1 + log2(up_to / cap)) bytes, once for all windows. An event where ``to`` is missing is no edge.
     """
-    return Distinct(flag=False, **_options("degree", by, to, over, cap, up_to, include_current, where))
+    return Distinct(flag=False, **degree_options("degree", by, to, over, cap, up_to, include_current, where))
 
 
 def degree_is_exact(
@@ -44,10 +44,10 @@ def degree_is_exact(
     where: Where = None,
 ) -> Distinct:
     """1 where ``degree`` of the same options is exact, 0 where it is an estimate."""
-    return Distinct(flag=True, **_options("degree_is_exact", by, to, over, cap, up_to, False, where))
+    return Distinct(flag=True, **degree_options("degree_is_exact", by, to, over, cap, up_to, False, where))
 
 
-def _options(
+def degree_options(
     what: str,
     by: object,
     to: object,
@@ -57,6 +57,7 @@ def _options(
     include_current: bool,
     where: object,
 ) -> dict[str, Any]:
+    """The parts of a Distinct but its flag, where both ends are entities."""
     if not isinstance(to, Entity):
         raise FeatureError(f"{what}(to=): expected an Entity field of the event class, found {to!r}")
     options = distinct_options(what, to, by, over, cap, up_to, include_current, where)

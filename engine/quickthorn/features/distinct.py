@@ -72,6 +72,14 @@ class Recent(Record):
         return (1 + self.levels) * (2 + 2 * self.cap)
 
     @property
+    def key(self) -> object:
+        return (Recent, self.where, self.field, self.cap)
+
+    def joined(self, other: Record) -> Record:
+        assert isinstance(other, Recent)
+        return self if self.levels >= other.levels else other
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         return (HashColumn(self.field),)
 

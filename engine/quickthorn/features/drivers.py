@@ -25,6 +25,7 @@ from quickthorn.features import (
     label_kernels,
     memory,
     moments,
+    neighbour_kernels,
     recency_kernels,
     sequence_kernels,
     summits,
@@ -60,6 +61,7 @@ KERNEL_MODULES = (
     tile_kernels,
     tile_spread_kernels,
     component_kernels,
+    neighbour_kernels,
 )
 
 

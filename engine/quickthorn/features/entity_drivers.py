@@ -29,6 +29,7 @@ _READ = {
     "with_current": _INT64,
     "slots": _ADDRESS,
     "hashes": _ADDRESS,
+    "frauds": _ADDRESS,
     "values": _ADDRESS,
 }
 _FILL = {"slots": _ADDRESS, "hashes": _ADDRESS, "row": _ADDRESS}

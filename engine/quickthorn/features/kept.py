@@ -8,8 +8,8 @@ A family is a module that declares expressions and says what each of them needs 
   :class:`Record`: a few words that change once per event, in the order of (event time, arrival), and are never undone.
 
 Both write source text: calls of kernels by name, with every offset a constant. The names in reach of that text are
-``state`` (the entity's memory), ``rows``, ``mask``, ``slots``, ``hashes``, ``now_us`` and, in their places, what the
-methods below say. Equal parts, records and columns of one entity are kept once.
+``state`` (the entity's memory), ``rows``, ``mask``, ``slots``, ``hashes``, ``frauds``, ``now_us`` and, in their
+places, what the methods below say. Equal parts, records and columns of one entity are kept once.
 """
 
 from __future__ import annotations
@@ -94,6 +94,11 @@ class Kept:
     def is_of_labels(self) -> bool:
         """Whether the value is computed from labels."""
         return False
+
+    @property
+    def looked_up(self) -> tuple[Field, ...]:
+        """Fields whose entities are looked up for being known to be fraudulent."""
+        return ()
 
     @property
     def user_kernels(self) -> tuple[UserKernel, ...]:

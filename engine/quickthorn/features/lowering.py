@@ -47,6 +47,7 @@ class ComponentLayout:
     value_first: int
     value_count: int
     read: str
+    keeps_labels: bool
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class LoweredFeatures:
 
     ``object_bytes`` is an ELF relocatable object, position independent, that exports the groups' functions and
     ``derive``, and calls libm (and memcpy, memmove, memset) only. The same plan and target give the same bytes.
+    ``fraud_slots`` are the fields whose entities are looked up for being known to be fraudulent.
     ``hashed_slots`` are the fields whose hash is looked at, beside the identifiers.
     """
 
@@ -62,6 +64,7 @@ class LoweredFeatures:
     target: str
     groups: tuple[GroupLayout, ...]
     components: tuple[ComponentLayout, ...]
+    fraud_slots: tuple[int, ...]
     hashed_slots: tuple[int, ...]
     derive: str
     slot_count: int
@@ -126,6 +129,7 @@ def lower(plan: Plan, target: str = "host") -> LoweredFeatures:
         target=target,
         groups=tuple(_lowered_group(group, index) for index, group in enumerate(plan.groups)),
         components=tuple(_lowered_component(each, index) for index, each in enumerate(plan.components)),
+        fraud_slots=tuple(field.index for field in plan.looked_up),
         hashed_slots=tuple(sorted({field.index for group in plan.groups for field in group.hashed_fields})),
         derive="quickthorn_derive",
         slot_count=len(plan.schema.fields),
@@ -161,4 +165,5 @@ def _lowered_component(plan: ComponentPlan, index: int) -> ComponentLayout:
         value_first=plan.value_first,
         value_count=len(plan.values),
         read=f"quickthorn_members_{index}",
+        keeps_labels=plan.keeps_labels,
     )

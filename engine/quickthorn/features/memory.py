@@ -62,6 +62,11 @@ def _store_float64(typing_context: Any, base: Any, offset: Any, value: Any) -> t
     return _store(types.float64, _DOUBLE)
 
 
+def _load_address(typing_context: Any, base: Any, offset: Any) -> tuple[Any, Any]:
+    """load_address(base, offset): the address that is held ``offset`` bytes after ``base``."""
+    return _load(ADDRESS, _BYTE.as_pointer())
+
+
 def _address_at(typing_context: Any, base: Any, offset: Any) -> tuple[Any, Any]:
     """address_at(base, offset): the address ``offset`` bytes after ``base``."""
 
@@ -73,6 +78,7 @@ def _address_at(typing_context: Any, base: Any, offset: Any) -> tuple[Any, Any]:
 
 
 address_at: Any = intrinsic(_address_at)
+load_address: Any = intrinsic(_load_address)
 load_int64: Any = intrinsic(_load_int64)
 load_float64: Any = intrinsic(_load_float64)
 store_int64: Any = intrinsic(_store_int64)

@@ -95,6 +95,12 @@ class Plan:
     outputs: tuple[Operand, ...]
 
     @property
+    def looked_up(self) -> tuple[Field, ...]:
+        """Fields whose entities are looked up for being known to be fraudulent, in order."""
+        found = {field for group in self.groups for value in group.values for field in value.looked_up}
+        return tuple(sorted(found, key=lambda field: field.index))
+
+    @property
     def value_count(self) -> int:
         """How many values all groups and components write together."""
         return sum(len(each.values) for each in self.groups) + sum(len(each.values) for each in self.components)

@@ -9,6 +9,7 @@ from quickthorn.reference import decay as decay  # each family registers its slo
 from quickthorn.reference import distinct as distinct
 from quickthorn.reference import extremes as extremes
 from quickthorn.reference import labels as labels
+from quickthorn.reference import neighbours as neighbours
 from quickthorn.reference import recency as recency
 from quickthorn.reference import sequence as sequence
 from quickthorn.reference import spread as spread

@@ -9,16 +9,18 @@ from itertools import combinations
 from quickthorn.features.components import Component, ComponentValue
 from quickthorn.features.declare import FeatureSet, parts_of
 from quickthorn.reference.event import Row
+from quickthorn.reference.labels import known_at
 
 Member = tuple[str, str]  # the name of a field, and the entity in it
 
 
 @dataclass(eq=False)
 class Cluster:
-    """One component: its entities, and the times of its events."""
+    """One component: its entities, its events, and those that belong to it by their first entity."""
 
     members: set[Member]
-    times_us: list[int] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    own: list[Row] = field(default_factory=list)
 
 
 class Graph:
@@ -26,7 +28,7 @@ class Graph:
 
     def __init__(self, component: Component, values: tuple[ComponentValue, ...], features: FeatureSet) -> None:
         self.component = component
-        self.values = values
+        self.kept = values
         self.time = features.schema.event_time.name
         self.lateness_us = features.lateness_us
         self.expire_after_us = features.expire_after_us
@@ -47,7 +49,11 @@ class Graph:
 
     def _is_expired(self, cluster: Cluster, at_us: int) -> bool:
         judged_us = at_us if self.clock_us is None else max(at_us, self.clock_us - self.lateness_us)
-        return bool(self.expire_after_us) and judged_us - max(cluster.times_us) >= self.expire_after_us
+        return bool(self.expire_after_us) and judged_us - self._newest_us(cluster) >= self.expire_after_us
+
+    def _newest_us(self, cluster: Cluster) -> int:
+        newest_us: int = max(row[self.time] for row in cluster.rows)
+        return newest_us
 
     def pass_time(self, at_us: int) -> None:
         """The stream has come at least this far."""
@@ -56,7 +62,7 @@ class Graph:
     def behind_us(self, row: Row) -> int:
         """How much older the event is than the newest of what its entities belong to; 0 when it is not older."""
         found = [self.cluster_of(member, row) for member in self.members(row)]
-        newest_us: list[int] = [max(cluster.times_us) for cluster in found if cluster is not None]
+        newest_us: list[int] = [self._newest_us(cluster) for cluster in found if cluster is not None]
         at_us: int = row[self.time]
         return max(0, max(newest_us, default=at_us) - at_us)
 
@@ -67,8 +73,8 @@ class Graph:
     def read(self, row: Row, with_current: bool) -> dict[ComponentValue, float]:
         """Every value at the event's time."""
         if self.leaves_out(row):
-            return dict.fromkeys(self.values, math.nan)
-        return {value: self._value(value, row, with_current and value.include_current) for value in self.values}
+            return dict.fromkeys(self.kept, math.nan)
+        return {value: self._value(value, row, with_current and value.include_current) for value in self.kept}
 
     def _value(self, value: ComponentValue, row: Row, with_current: bool) -> float:
         now_us: int = row[self.time]
@@ -81,12 +87,14 @@ class Graph:
             members = [member for member in members if member in together]
         found = [self.cluster_of(member, row) for member in members]
         clusters = list(dict.fromkeys(cluster for cluster in found if cluster is not None))
-        times_us = [time_us for cluster in clusters for time_us in cluster.times_us]
+        times_us = [row[self.time] for cluster in clusters for row in cluster.rows]
         # What has been linked cannot be taken apart for an event that was before it.
         if any(time_us > now_us for time_us in times_us):
             return math.nan
         if value.kind == "size":
             return float(sum(len(cluster.members) for cluster in clusters) + with_current * found.count(None))
+        if value.kind == "fraud":
+            return float(sum(known_at(row, now_us) is True for cluster in clusters for row in cluster.own))
         if with_current:
             times_us.append(now_us)
         return float(now_us - min(times_us)) / 1e6 if times_us else math.nan
@@ -117,9 +125,12 @@ class Graph:
                 self.clusters = [cluster for cluster in self.clusters if member not in cluster.members]
         for whole in wholes:
             parts = [cluster for cluster in self.clusters if cluster.members & whole]
-            times_us = [time_us for part in parts for time_us in part.times_us]
+            rows = [kept for part in parts for kept in part.rows]
+            own = [kept for part in parts for kept in part.own]
+            if self.members(row)[0] in whole:
+                own.append(row)
             self.clusters = [cluster for cluster in self.clusters if cluster not in parts]
-            self.clusters.append(Cluster(whole, [*times_us, row[self.time]]))
+            self.clusters.append(Cluster(whole, [*rows, row], own))
         return len(wholes) > 1
 
 

@@ -78,6 +78,9 @@ class ReferenceEngine:
         self.expressions = {name: features.expression(name) for name in features.names}
         self.groups = groups_of(features)
         self.graphs = graphs_of(features)
+        self.let_in: list[Row] = []  # every event but retries
+        for group in self.groups:
+            group.let_in = self.let_in
         self.keepers: list[Group | Graph] = [*self.groups, *self.graphs]
         self.accepted: deque[tuple[str, Row]] = deque(maxlen=features.remembered_ids)
         self.ensemble = ensemble.with_features(features.names) if ensemble is not None else None
@@ -109,7 +112,7 @@ class ReferenceEngine:
     def label(self, event_id: object, fraud: object, available_at: object) -> None:
         """From ``available_at`` on it is known whether the event is fraud; LabelError where it is not remembered."""
         label = read_label(event_id, fraud, available_at)
-        if not any(expression.is_of_labels for group in self.groups for expression in group.kept):
+        if not any(expression.is_of_labels for keeper in self.keepers for expression in keeper.kept):
             raise LabelError("label: expected a bundle with features of labels, found none in this one")
         for accepted, row in self.accepted:
             if accepted == label.event_id:
@@ -176,6 +179,7 @@ class ReferenceEngine:
         if status == "duplicate":
             return status
         # The deque forgets its oldest id when it is full; a retry that is recognised does not make its id younger.
+        self.let_in.append(row)
         self.accepted.append((row[self.schema.event_id.name], row))
         capped = [keeper.store(row) for keeper in self.keepers]
         for keeper in self.keepers:

@@ -37,12 +37,14 @@ class Moment:
     """One event meeting the past of its key, at its own event time.
 
     ``current``  the event's row where it is to be counted in expressions that ask for it, else None
+    ``let_in``   every event of any key that was ever let in
     """
 
     time: str
     past: Past
     row: Row
     current: Row | None
+    let_in: list[Row] = field(default_factory=list)
 
     @property
     def now_us(self) -> int:
@@ -113,6 +115,7 @@ class Group:
         windows = [expression for expression in kept if isinstance(expression, Windowed)]
         self.horizon_us = max((window.delay_us + window.over_us for window in windows), default=0)
         self.pasts: dict[Key, Past] = {}
+        self.let_in: list[Row] = []
 
     def key(self, row: Row) -> Key | None:
         """The event's key; None where an entity is missing."""
@@ -148,7 +151,7 @@ class Group:
 
     def moment(self, row: Row, with_current: bool) -> Moment:
         """The event meeting what is known of its key."""
-        return Moment(self.time, self.past(row), row, row if with_current else None)
+        return Moment(self.time, self.past(row), row, row if with_current else None, self.let_in)
 
     def read(self, row: Row, with_current: bool) -> dict[Kept, float]:
         """Every expression's value at the event's time."""
