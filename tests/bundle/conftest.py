@@ -45,6 +45,7 @@ _DOCUMENT: Document = {
         }
     ],
     "components": [],
+    "looked_up": [],
     "tables": [],
     "lateness_us": 0,
     "expire_after_us": 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -221,3 +222,19 @@ def test_a_link_that_is_left_out_is_counted_and_visible(new_pair: Callable[[str]
     assert observe(3, card="a", device="b") == "capped"
     assert engine.counters()["over_cap"] == 1
     assert (engine.counters()["out_of_space"], engine.counters()["late_left_out"]) == (0, 0)
+
+
+def test_what_is_saved_and_restored_goes_on_as_if_nothing_had_been(graphs: dict[str, Specimen], tmp_path: Path) -> None:
+    pair = Pair(graphs["graph"])
+    pair.native = qt.Engine.load(graphs["graph"].path, hash_key=KEY)
+    random = np.random.default_rng(8)
+    for number in range(80):
+        if number == 40:
+            pair.native.save_state(tmp_path / "state")
+            pair.native = qt.Engine.load(graphs["graph"].path, hash_key=KEY)
+            pair.native.restore_state(tmp_path / "state")
+        card, device, email, labelled = (int(drawn) for drawn in random.integers(0, [30, 30, 30, number + 1]))
+        event = {"event_id": number, "at": number * S, "card": card, "device": device, "email": email, "amount": 1}
+        pair.tell("observe", event)
+        for engine in (pair.native, pair.reference):
+            engine.label(labelled, True, (number + 5) * S)

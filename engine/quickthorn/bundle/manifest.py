@@ -107,11 +107,13 @@ class ComponentSummary(Record, frozen=True, kw_only=True):
     ``entities``  the entity fields
     ``cap``       most entities of one component
     ``values``    how many values are computed of it
+    ``labelled``  frauds are counted, by events' labels
     """
 
     entities: Annotated[tuple[Text, ...], Meta(min_length=2)]
     cap: Positive
     values: Positive
+    labelled: bool = False
 
 
 class TableSummary(Record, frozen=True, kw_only=True):
@@ -225,6 +227,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     ``features``        feature names in vector order
     ``groups``          what entities keep, one entry per entity field or pair that keeps anything
     ``components``      what links entities, one entry per declared component
+    ``looked_up``       fields whose entities are looked up for being known to be fraudulent
     ``tables``          the tables of constants that features were compiled with
     ``lateness_us``     how much older than its entity's newest an event may be and still be put in its place
     ``remembered_ids``  how many event ids are remembered to recognise retries
@@ -249,6 +252,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     features: Annotated[tuple[Text, ...], Meta(min_length=1)]
     groups: tuple[GroupSummary, ...]
     components: tuple[ComponentSummary, ...] = ()
+    looked_up: tuple[Text, ...] = ()
     tables: tuple[TableSummary, ...] = ()
     lateness_us: Count
     expire_after_us: Count
@@ -272,6 +276,9 @@ class Manifest(Record, frozen=True, kw_only=True):
             for entity in (entity for each in kept for entity in each.entities):
                 if kinds.get(entity) != "entity":
                     raise ValueError(f"{where}: expected an entity field of the schema, found {entity!r}")
+        for name in self.looked_up:
+            if kinds.get(name) != "entity":
+                raise ValueError(f"looked_up: expected an entity field of the schema, found {name!r}")
         for group in self.groups:
             for column in group.columns:
                 if column not in kinds:

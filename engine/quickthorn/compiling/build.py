@@ -229,9 +229,11 @@ def _assemble(
                 entities=tuple(entity.name for entity in each.component.entities),
                 cap=each.component.cap,
                 values=len(each.values),
+                labelled=each.keeps_labels,
             )
             for each in planned.components
         ),
+        looked_up=tuple(field.name for field in planned.looked_up),
         tables=tuple(
             TableSummary(kind=table.kind, name=table.name, entries=table.entries, sha256=table.sha256)
             for table in constant_tables(expressions)

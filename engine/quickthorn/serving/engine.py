@@ -263,8 +263,10 @@ def _layout(manifest: Manifest, max_keys: int, max_history_bytes: int) -> Layout
         abi_version=manifest.abi_version,
         groups=tuple(GroupLayout(entities=group.entities, layout=group.layout) for group in manifest.groups),
         components=tuple(
-            ComponentLayout(entities=component.entities, cap=component.cap) for component in manifest.components
+            ComponentLayout(entities=component.entities, cap=component.cap, labelled=component.labelled)
+            for component in manifest.components
         ),
+        looked_up=manifest.looked_up,
         max_keys=max_keys,
         max_history_bytes=max_history_bytes,
         row_limit=manifest.row_limit,

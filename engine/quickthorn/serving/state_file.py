@@ -48,10 +48,11 @@ class GroupLayout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ComponentLayout(msgspec.Struct, frozen=True, kw_only=True):
-    """What links entities: their fields, and the most entities of one component."""
+    """What links entities: their fields, the most entities of one component, and whether its frauds are counted."""
 
     entities: tuple[str, ...]
     cap: int
+    labelled: bool
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +61,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     abi_version: int
     groups: tuple[GroupLayout, ...]
     components: tuple[ComponentLayout, ...]
+    looked_up: tuple[str, ...]
     max_keys: int
     max_history_bytes: int
     row_limit: int
@@ -251,6 +253,8 @@ def _difference(layout: Layout, encoded: bytes) -> str:
             return f"expected a state in which {name} keeps what it keeps in this bundle, found one where it does not"
     if layout.components != found.components:
         return "expected a state of the connected components of this bundle, found one of others"
+    if layout.looked_up != found.looked_up:
+        return "expected a state of the neighbours that this bundle looks up, found one of others"
     return "expected this engine's layout, found another spelling of it"
 
 
