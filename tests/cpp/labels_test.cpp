@@ -88,6 +88,7 @@ constexpr quickthorn_library library = {QUICKTHORN_ABI_VERSION,
                                         nullptr,
                                         nullptr,
                                         plain::derive,
+                                        nullptr,
                                         nullptr};
 
 // What an event's label is by all that was told of it, and how it was before the last two changes is forgotten.

@@ -47,7 +47,8 @@ constexpr quickthorn_group plain_group() {
             nullptr,
             nullptr,
             0,
-            0};
+            0,
+            nullptr};
 }
 
 constexpr quickthorn_group groups[] = {plain_group<0>(), plain_group<1>(), plain_group<2>(), plain_group<3>(),
