@@ -19,8 +19,8 @@ constexpr std::size_t entity_first = 4;  // the entities' fields follow those of
 template <std::uint32_t first>
 void read(void* state, void* scratch, const void* rows, std::int64_t mask, std::int64_t from, std::int64_t to,
           std::int64_t now_us, std::int64_t with_current, const quickthorn_slot* slots, const void* hashes,
-          double* values) {
-    plain::read(state, scratch, rows, mask, from, to, now_us, with_current, slots, hashes, values + first);
+          const quickthorn_known_frauds* frauds, double* values) {
+    plain::read(state, scratch, rows, mask, from, to, now_us, with_current, slots, hashes, frauds, values + first);
 }
 
 void derive(const quickthorn_slot* slots, const double* values, double* features) {
