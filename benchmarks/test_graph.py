@@ -17,6 +17,7 @@ from quickthorn.compiling import compile_bundle
 
 START_US = 1_785_000_000_000_000
 ROUNDS = 5
+FRAUD_EVERY = 200
 FIELDS = ("card", "device", "email")
 
 
@@ -42,6 +43,11 @@ KINDS: dict[str, dict[str, Any]] = {
         "card": qt.component_size(LINKED, of=Payment.card),
         "age": qt.component_age(LINKED),
     },
+    "neighbour fraud rate, card to device": {"rate": qt.neighbour_fraud_rate(Payment.card, to=Payment.device)},
+    "component size and frauds": {
+        "size": qt.component_size(LINKED, include_current=True),
+        "fraud": qt.component_fraud(LINKED),
+    },
 }
 
 
@@ -63,15 +69,17 @@ def payments(count: int) -> tuple[pa.Table, dict[str, Any]]:
     ), owned
 
 
-def sizes_after_all(owned: dict[str, Any]) -> Any:
-    """The size of each payment's component once all payments are known, by SciPy."""
+def known_after_all(owned: dict[str, Any]) -> tuple[Any, Any]:
+    """The size and the frauds of each payment's component once all payments are known, by SciPy."""
     most = int(max(numbers.max() for numbers in owned.values())) + 1
     nodes = [numbers + place * most for place, numbers in enumerate(owned.values())]
     one, other = np.concatenate([nodes[0], nodes[0]]), np.concatenate([nodes[1], nodes[2]])
     _, labels = connected_components(coo_array((np.ones(len(one)), (one, other)), shape=(3 * most, 3 * most)))
     seen = np.zeros(3 * most, bool)
     seen[np.concatenate(nodes)] = True
-    return np.bincount(labels, weights=seen)[labels[nodes[0]]]
+    component = labels[nodes[0]]
+    fraud = np.arange(len(component)) % FRAUD_EVERY == 0
+    return np.bincount(labels, weights=seen)[component], np.bincount(component, weights=fraud)[component]
 
 
 def engine_of(kind: str, path: Path) -> qt.Engine:
@@ -97,11 +105,14 @@ def test_the_cost_of_graph_features(tmp_path: Path, events_count: int, figure: C
             ran = engines[kind]._run_batch(events, "replay")
             best[kind] = min(best[kind], (time.perf_counter_ns() - start_ns) / events.num_rows)
             assert np.isfinite(ran["vectors"][:, 0]).all()
+    end_us = START_US + events_count * 1_000_000
+    frauds = np.arange(0, events_count, FRAUD_EVERY)
+    labels = {"event_id": frauds, "fraud": np.full(len(frauds), True), "available_at": np.full(len(frauds), end_us)}
+    assert engines[kinds[-1]].label_batch(pa.table(labels)) == ()
     again = events.set_column(0, "event_id", pa.array(np.arange(events_count) + events_count))
-    again = again.set_column(1, "at", pa.array(np.full(events_count, START_US + events_count * 1_000_000)))
+    again = again.set_column(1, "at", pa.array(np.full(events_count, end_us)))
     found = engines[kinds[-1]]._run_batch(again, "replay")["vectors"]
-    np.testing.assert_array_equal(found[:, 1], sizes_after_all(owned))
-    np.testing.assert_array_equal(found[:, 2], sizes_after_all(owned))
+    np.testing.assert_array_equal(found[:, 1:], np.column_stack(known_after_all(owned)))
     base = best[kinds[0]]
     figure(f"payments of {len(FIELDS)} entities, replayed, ns each: {base:.0f} with {kinds[0]}; on top of that:")
     for kind in kinds[1:]:
