@@ -90,7 +90,7 @@ public:
 private:
     // As many trees' ends are found together: fewer would be looked at in more rounds, and the sum of the last of them
     // has nothing left to hide behind.
-    static constexpr std::uint32_t trees_per_list = 128;
+    static constexpr std::uint32_t trees_per_list = 192;
 
     // Trees on their way: the units of their next records, and which of the list's trees they are.
     struct List {

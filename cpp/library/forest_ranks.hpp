@@ -75,7 +75,7 @@ public:
         alignas(64) Value values[most_entries];
         alignas(64) std::uint32_t starts[most_entries];  // in bytes
         __m512i blocks[most_entries / 16];
-        std::uint16_t beyond[most_entries];
+        std::uint16_t beyond[most_entries] = {};
         constexpr int value_shift = sizeof(Value) == 4 ? 2 : 3;
         for (std::uint32_t t = 0; t < tile_count; ++t) {
             blocks[t] = find_blocks(tiles[t], row, values + 16 * t);
@@ -83,11 +83,12 @@ public:
             const __m512i start = _mm512_add_epi32(first, _mm512_slli_epi32(blocks[t], 4));
             _mm512_store_si512(starts + 16 * t, _mm512_slli_epi32(start, value_shift));
         }
-        // Entries that only fill a tile have a block of their own, which nothing is beyond.
+        // Entries that only fill a tile are left out, or have a block of their own, which nothing is beyond.
         const auto* base = reinterpret_cast<const unsigned char*>(thresholds_);
         for (std::uint32_t t = 0; t < tile_count; ++t) {
+            const std::uint32_t used = (tiles[t].entry_count + 3U) / 4 * 4;
 #pragma GCC unroll 4
-            for (std::uint32_t i = 16 * t; i < 16 * t + 16; ++i) {
+            for (std::uint32_t i = 16 * t; i < 16 * t + used; ++i) {
                 beyond[i] = compare(reinterpret_cast<const Value*>(base + starts[i]), values[i]);
             }
         }
