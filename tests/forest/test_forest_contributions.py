@@ -136,6 +136,7 @@ MODELS: dict[str, Callable[[Any], LoadedModel]] = {
     "lightgbm categories": lambda data: lightgbm_model(data, categorical=[4], zero_as_missing=True),
     "catboost": lambda data: catboost_model(data),
     "catboost classes": lambda data: catboost_model(data, "classes", loss_function="MultiClass"),
+    "catboost lossguide": lambda data: catboost_model(data, grow_policy="Lossguide"),
     "catboost one-hot": lambda data: catboost_model(data, cat_features=[4], one_hot_max_size=50),
     "scikit-learn forest": lambda data: sklearn_model(data, "RandomForestClassifier", **FEW),
     "scikit-learn classes": lambda data: sklearn_model(data, "ExtraTreesClassifier", "classes", **FEW),
@@ -154,6 +155,12 @@ def test_contributions_are_those_of_the_source_library(name: str, training: Any,
     model = MODELS[name](training)
     rows = np.concatenate([probe_rows(model.ensemble, 60, seed=3), training[0][:20]])
     assert_explains(model, build(model.ensemble), rows)
+
+
+def test_contributions_of_catboost_that_do_not_add_up_are_no_truth(training: Any) -> None:
+    model = MODELS["catboost lossguide"](training)
+    assert model.source_contributions(training[0][:3]) is None
+    assert MODELS["catboost"](training).source_contributions(training[0][:3]) is not None
 
 
 @pytest.mark.parametrize("name", ["xgboost", "lightgbm categories", "catboost", "xgboost vectors"])

@@ -65,11 +65,16 @@ class CatBoostSource:
         return np.asarray(found, np.int32).reshape(len(rows), self._tree_count)
 
     def contributions(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
-        """float64 [n, outputs, f + 1]: CatBoost's regular Shapley values, in which features are averaged by path."""
+        """float64 [n, outputs, f + 1]: CatBoost's regular Shapley values, in which features are averaged by path.
+
+        None where they do not add up to the margins, as those of CatBoost 1.2 do not for some non-symmetric trees.
+        """
         found = self._catboost.CatBoost.get_feature_importance(
             self._model, self._pool(rows), type="ShapValues", shap_calc_type="Regular", thread_count=1
         )
-        return np.asarray(found, np.float64).reshape(len(rows), self._output_count, -1)
+        contributions = np.asarray(found, np.float64).reshape(len(rows), self._output_count, -1)
+        margins = self.margins(rows).reshape(len(rows), -1)
+        return contributions if np.allclose(contributions.sum(axis=2), margins, rtol=1e-6, atol=1e-9) else None
 
     def _predicted(self, rows: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.float64]:
         shape = (len(rows),) if self._output_count == 1 else (len(rows), self._output_count)
