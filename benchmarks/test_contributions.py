@@ -40,7 +40,7 @@ class Size:
     trees: int
     leaves: int
     depth: int
-    rows: int = 20_000
+    rows: int = 8_000
 
 
 def xgboost_model(size: Size, rows: Any, labels: Any) -> tuple[Any, Explain]:

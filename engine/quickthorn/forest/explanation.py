@@ -4,8 +4,9 @@ A feature's contribution is its Shapley value in the game that path-dependent Tr
 local explanations to global understanding with explainable AI for trees", Nature Machine Intelligence 2, 2020): the
 features in a coalition are known, and at a split on any other the two sides are averaged by their cover.
 
-Shapley values are integrals (Owen, "Multilinear extensions of games", Management Science 18, 1972). At p in [0, 1] let
-each feature be known with chance p. Where a split's feature is not split on above it, the chance to go left at it is
+Shapley values are integrals (Owen, "Multilinear extensions of games", Management Science 18, 1972), which quadrature
+gives for trees (Wettenstein, Mitchell and Yu, "Quadrature-TreeSHAP", arXiv:2605.04497, 2026). At p in [0, 1] let each
+feature be known with chance p. Where a split's feature is not split on above it, the chance to go left at it is
 
     w = p * b + (1 - p) * share,
 
