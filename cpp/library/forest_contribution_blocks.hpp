@@ -17,9 +17,9 @@ namespace quickthorn {
 namespace [[gnu::visibility("hidden")]] contributions {
 
 // Some trees of one output. Offsets are in bytes from the start of the tables. A block's splits are in order its inner
-// ones, its twins, and its last ones, of which the twins' come first, in pairs. In its scratch memory every root, and
-// every side of an inner split, has a place: first the roots', then two for each inner split in their order. Places and
-// features are counted in values of all points.
+// ones, its twins, its stems, and its last ones, of which the twins' come first, in pairs, and then the stems'. In its
+// scratch memory every root, and every side of an inner split, has a place: first the roots', then two for each inner
+// split in their order. Places and features are counted in values of all points.
 struct Block {
     std::uint16_t root_count;
     std::uint16_t inner_count;
@@ -30,10 +30,11 @@ struct Block {
     std::uint16_t repeated_last_count;  // of the last splits: these come last of all
     std::uint16_t run_count;            // inner splits in turns: so many on new features, so many on repeated ones
     std::uint32_t output;
-    std::uint32_t reserved;
-    std::uint64_t shares;    // double a split
-    std::uint64_t seen;      // double a repeated split
-    std::uint64_t leaves;    // of an output: a Leaf for each last split's left side, its right side, and lone leaf
+    std::uint16_t stem_count;       // splits of which one side is a last one and the other a leaf, both on new features
+    std::uint16_t left_stem_count;  // of these, those whose last split is on their left: they come first
+    std::uint64_t shares;           // double a split
+    std::uint64_t seen;             // double a repeated split
+    std::uint64_t leaves;    // of an output: a Leaf for each last split's left side, its right side, lone leaf and stem
     std::uint64_t tests;     // a split's, as the Tests take them
     std::uint64_t places;    // u16 a split, then u16 a lone leaf
     std::uint64_t features;  // u16 a split
@@ -99,7 +100,7 @@ public:
         const Leaf* right = left + count;
         for (std::uint32_t i = 0; i < count; ++i) {
             const double difference = static_cast<double>(left[i]) - static_cast<double>(right[i]);
-            const std::uint32_t split = block.inner_count + block.twin_count + i;
+            const std::uint32_t split = split_count(block) - count + i;
             step_[i] = gap_[split] * difference;
             high_[i] = static_cast<double>(right[i]) + passing_[split] * difference;
         }
@@ -111,8 +112,10 @@ public:
         for (std::uint32_t root = 0; root < block.root_count; ++root) at<lanes>(places_, root * lanes) = start;
         go_down(block, points);
         end_twins(block, points);
-        end(block, points);
         const Leaf* lone = leaves_of(block, output) + 2 * block.last_count;
+        end_stems<true>(block, points, lone + block.lone_count, 0, block.left_stem_count);
+        end_stems<false>(block, points, lone + block.lone_count, block.left_stem_count, block.stem_count);
+        end(block, points);
         const auto* place = table<std::uint16_t>(block.places) + split_count(block);
         for (std::uint32_t i = 0; i < block.lone_count; ++i) {
             at<lanes>(places_, place[i]) = same<lanes>(static_cast<double>(lone[i]));
@@ -138,11 +141,11 @@ private:
     }
 
     static std::uint32_t split_count(const Block& block) {
-        return std::uint32_t{block.inner_count} + block.twin_count + block.last_count;
+        return std::uint32_t{block.inner_count} + block.twin_count + block.stem_count + block.last_count;
     }
 
     const Leaf* leaves_of(const Block& block, std::size_t output) const {
-        return table<Leaf>(block.leaves) + output * (2U * block.last_count + block.lone_count);
+        return table<Leaf>(block.leaves) + output * (2U * block.last_count + block.lone_count + block.stem_count);
     }
 
     template <unsigned lanes>
@@ -188,7 +191,7 @@ private:
         const std::uint32_t first = block.inner_count;
         const auto* place = table<std::uint16_t>(block.places) + first;
         const auto* feature = table<std::uint16_t>(block.features) + first;
-        const auto* feature_below = feature + block.twin_count;
+        const auto* feature_below = feature + block.twin_count + block.stem_count;
         for (std::uint32_t i = 0; i < block.twin_count; ++i) {
             Lanes<lanes>& here = at<lanes>(places_, place[i]);
             const Lanes<lanes> reached = here;
@@ -205,14 +208,37 @@ private:
         }
     }
 
-    // The other splits below which are leaves only.
-    template <unsigned lanes>
-    void end(const Block& block, const Points<lanes>& points) {
+    // Splits with one side's split, and leaves.
+    template <bool last_is_left, unsigned lanes>
+    void end_stems(const Block& block, const Points<lanes>& points, const Leaf* leaf, std::uint32_t i,
+                   std::uint32_t end) {
         const std::uint32_t first = block.inner_count + block.twin_count;
         const auto* place = table<std::uint16_t>(block.places) + first;
         const auto* feature = table<std::uint16_t>(block.features) + first;
+        const auto* feature_below = feature + block.stem_count;
+        for (; i < end; ++i) {
+            const std::uint32_t last = 2 * block.twin_count + i;
+            Lanes<lanes>& here = at<lanes>(places_, place[i]);
+            const Lanes<lanes> reached = here;
+            const Lanes<lanes> left = passing_[first + i] - points.unknown * gap_[first + i];
+            const Lanes<lanes> to_left = reached * left;
+            at<lanes>(sums_, feature_below[last]) += (last_is_left ? to_left : reached - to_left) * step_[last];
+            const Lanes<lanes> grown = high_[last] - points.unknown * step_[last];
+            const Lanes<lanes> alone = same<lanes>(static_cast<double>(leaf[i]));
+            const Lanes<lanes> difference = last_is_left ? grown - alone : alone - grown;
+            at<lanes>(sums_, feature[i]) += reached * gap_[first + i] * difference;
+            here = (last_is_left ? alone : grown) + left * difference;
+        }
+    }
+
+    // The other splits below which are leaves only.
+    template <unsigned lanes>
+    void end(const Block& block, const Points<lanes>& points) {
+        const std::uint32_t first = split_count(block) - block.last_count;
+        const auto* place = table<std::uint16_t>(block.places) + first;
+        const auto* feature = table<std::uint16_t>(block.features) + first;
         const double* seen = seen_ + block.repeated_count - block.repeated_last_count;
-        std::uint32_t i = 2U * block.twin_count;
+        std::uint32_t i = 2U * block.twin_count + block.stem_count;
         for (; i < std::uint32_t{block.last_count} - block.repeated_last_count; ++i) {
             Lanes<lanes>& here = at<lanes>(places_, place[i]);
             at<lanes>(sums_, feature[i]) += here * step_[i];

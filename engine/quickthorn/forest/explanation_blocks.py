@@ -26,7 +26,8 @@ BLOCK = np.dtype(
     [
         *((name, "<u2") for name in ("roots", "inner", "twins", "last", "lone", "repeated", "repeated_last", "runs")),
         ("output", "<u4"),
-        ("reserved", "<u4"),
+        ("stems", "<u2"),
+        ("left_stems", "<u2"),
         *((f"{name}_at", "<u8") for name in ("shares", "seen", "leaves", "tests", "places", "features")),
         ("repeated_at", "<u8"),
         ("runs_at", "<u8"),
@@ -148,8 +149,8 @@ class _Builder:
         """One block's header [1]; all else is put behind the tables."""
         explanation, ensemble = self.explanation, self.ensemble
         splits = np.concatenate([self.by_tree[self.first[tree] : self.first[tree + 1]] for tree in trees.tolist()])
-        inner, twins, last = self.ordered(splits)
-        splits = np.concatenate([inner, twins, last])
+        inner, twins, stems, last = self.ordered(splits)
+        splits = np.concatenate([inner, twins, stems, last])
         number = self.number
         number[splits] = np.arange(len(splits))
         place = self.places(splits, trees, len(inner))
@@ -164,11 +165,13 @@ class _Builder:
             len(twins),
             len(last),
         )
+        header["stems"], header["left_stems"] = len(stems), (ensemble.left[stems] >= 0).sum()
         header["lone"], header["repeated"], header["runs"] = len(lone_places), len(again), len(runs)
         header["repeated_last"] = (explanation.above[last] >= 0).sum()
         header["output"] = max(int(ensemble.tree_output[trees[0]]), 0)
         self.put(header, "shares", explanation.share[splits], "<f8")
         self.put(header, "seen", explanation.seen[again], "<f8")
+        lone_leaves = np.append(lone_leaves, ~np.minimum(ensemble.left[stems], ensemble.right[stems]))
         self.put(header, "leaves", self.leaves(last, lone_leaves), f"<f{ensemble.leaf_value.dtype.itemsize}")
         header["tests_at"] = self.tests(self.tables, splits)
         self.put(header, "places", np.concatenate([place, lone_places]) * lanes, "<u2")
@@ -185,7 +188,7 @@ class _Builder:
             self.most[name] = max(self.most[name], size)
         return header
 
-    def ordered(self, splits: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    def ordered(self, splits: Numbers) -> tuple[Numbers, Numbers, Numbers, Numbers]:
         """The splits in the order that a block has them: parents before children."""
         explanation, ensemble = self.explanation, self.ensemble
         repeated = explanation.above >= 0
@@ -194,12 +197,18 @@ class _Builder:
         sides = np.stack([ensemble.left[others], ensemble.right[others]], axis=1)
         ending = (sides >= 0) & (explanation.last & ~repeated)[np.maximum(sides, 0)]
         is_twin = ending.all(axis=1) & ~repeated[others]
-        twins, inner = others[is_twin], others[~is_twin]
+        is_stem = ending.any(axis=1) & (sides < 0).any(axis=1) & ~repeated[others]
+        twins, inner = others[is_twin], others[~is_twin & ~is_stem]
+        # Stems whose last split is on their left come first.
+        stems = others[is_stem]
+        stems = stems[np.argsort(ensemble.left[stems] < 0, kind="stable")]
+        of_stems = np.maximum(ensemble.left[stems], ensemble.right[stems]).astype(np.int64)
         # Inner splits turn by turn, that no branch is needed to tell those on new features from those on repeated ones.
         inner = inner[np.lexsort((inner, explanation.depth[inner], explanation.turn[inner]))]
         of_twins = sides[is_twin].reshape(-1).astype(np.int64)
-        alone = last[~np.isin(last, of_twins)]
-        return inner, twins, np.concatenate([of_twins, alone[np.argsort(repeated[alone], kind="stable")]])
+        alone = last[~np.isin(last, np.append(of_twins, of_stems))]
+        alone = alone[np.argsort(repeated[alone], kind="stable")]
+        return inner, twins, stems, np.concatenate([of_twins, of_stems, alone])
 
     def places(self, splits: Numbers, trees: Numbers, inner: int) -> Numbers:
         """Each split's place: the roots', in order, then two for each inner split."""
@@ -207,7 +216,7 @@ class _Builder:
         parent = self.explanation.parent[splits]
         below = len(trees) + 2 * number[parent] + ~self.explanation.from_left[splits]
         roots = np.searchsorted(trees, self.explanation.tree[splits])
-        # The sides of twins have none.
+        # The sides of twins and stems have none.
         places: Numbers = np.where(parent >= 0, np.where(number[parent] < inner, below, 0), roots)
         return places
 
