@@ -270,7 +270,7 @@ def test_altered_bytes_are_read_or_refused(given: tuple[str, list[tuple[float, i
         read_document(altered(*given), "model").flat_trees("model")
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ALTERED)
 def test_altered_bytes_never_end_the_process(
     xgboost: Any, tmp_path: Path, given: tuple[str, list[tuple[float, int]]]
