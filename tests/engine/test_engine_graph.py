@@ -238,3 +238,20 @@ def test_what_is_saved_and_restored_goes_on_as_if_nothing_had_been(graphs: dict[
         pair.tell("observe", event)
         for engine in (pair.native, pair.reference):
             engine.label(labelled, True, (number + 5) * S)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_many_labels_are_known_from_their_time_on(new_pair: Callable[[str], Pair], name: str) -> None:
+    """Labels of old events and new, for this second and others, told, repeated and taken back, between all events."""
+    pair = new_pair(name)
+    random = np.random.default_rng(6)
+    for number in range(150):
+        card, device, email = (int(drawn) for drawn in random.integers(0, 6, 3))
+        at = number * S - int(random.choice([0, 0, 0, S, 3 * S]))
+        event = {"event_id": number, "at": at, "card": card, "device": device, "email": email, "amount": 1}
+        pair.tell("observe", event if number % 7 else {**event, "device": None})
+        for _ in range(2):
+            labelled, fraud = int(random.integers(max(0, number - 20), number + 1)), bool(random.random() < 0.6)
+            available_us = (number + int(random.integers(-2, 4))) * S
+            for engine in (pair.native, pair.reference):
+                engine.label(labelled, fraud, available_us)
