@@ -24,7 +24,7 @@ def test_the_first_block_runs_as_printed(tmp_path: Path) -> None:
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert re.fullmatch(
-        r"Decision\((approve|review|decline), score=\S+, margin=\S+, status=ok, bundle=\w+\)\n", ran.stdout
+        r"Decision\((approve|review|decline), score=\S+, aligned=\d+, margin=\S+, status=ok, bundle=\w+\)\n", ran.stdout
     )
     assert (tmp_path / "fraud.qt").is_file()
 
