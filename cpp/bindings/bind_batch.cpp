@@ -66,7 +66,7 @@ Pass pass_named(const std::string& name) {
     throw py::value_error("pass: expected decide, score, observe or replay, found '" + name + "'");
 }
 
-py::dict run_over(EngineBody& body, PyObject* events, Pass pass, unsigned threads, LabelFeed* labels) {
+py::dict run_over(EngineBody& body, PyObject* events, Pass pass, unsigned threads, const Feeds& feeds) {
     const char* protocol = ArrowStream::protocol_of(events);
     if (protocol == nullptr) {
         throw ArrowError("events: expected an object with the Arrow PyCapsule interface, found " + shown(events));
@@ -78,14 +78,15 @@ py::dict run_over(EngineBody& body, PyObject* events, Pass pass, unsigned thread
     {
         const py::gil_scoped_release unlocked;
         std::optional<SharedReplay> replay;
-        // Labels are told between events, and change what several groups keep: then events go one by one.
-        if (pass == Pass::replay && !body.engine().takes_labels()) replay.emplace(body.engine(), threads);
+        // Labels and signals are told between events, and change what several groups see: then events go one by one.
+        const bool told = body.engine().takes_labels() || body.engine().source_count() != 0;
+        if (pass == Pass::replay && !told) replay.emplace(body.engine(), threads);
         while (const ArrowArray* batch = stream.next()) {
             reader.open(*batch);
             if (replay) {
                 run(*replay, body.engine(), reader, result);
             } else {
-                run(body.engine(), reader, row, pass, labels, result);
+                run(body.engine(), reader, row, pass, feeds, result);
             }
         }
     }
@@ -96,9 +97,9 @@ py::dict run_over(EngineBody& body, PyObject* events, Pass pass, unsigned thread
 
 PyObject* run_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
     return guarded([&]() -> PyObject* {
-        if (count < 2 || count > 4) {
-            throw py::value_error(
-                "_run_batch() takes events, the name of a pass, a number of threads and a feed of labels");
+        if (count < 2 || count > 5) {
+            throw py::value_error("_run_batch() takes events, the name of a pass, a number of threads, and feeds of "
+                                  "labels and of signals");
         }
         EngineBody& body = body_of(self);
         const Pass pass = pass_named(py::cast<std::string>(arguments[1]));
@@ -107,8 +108,10 @@ PyObject* run_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count
                                "bundle: expected a forest to score with, found a bundle of features only");
         }
         const unsigned threads = count > 2 ? py::cast<unsigned>(arguments[2]) : 1;
-        LabelFeed* labels = count > 3 && arguments[3] != Py_None ? &label_feed_of(arguments[3]) : nullptr;
-        return run_over(body, arguments[0], pass, threads, labels).release().ptr();
+        Feeds feeds;
+        if (count > 3 && arguments[3] != Py_None) feeds.labels = &label_feed_of(arguments[3]);
+        if (count > 4 && arguments[4] != Py_None) feeds.signals = &signal_feed_of(arguments[4]);
+        return run_over(body, arguments[0], pass, threads, feeds).release().ptr();
     });
 }
 

@@ -134,13 +134,13 @@ PyObject* engine_counters(PyObject* self, PyObject*) {
     const Engine& engine = body_of(self).engine();
     const Counters counters = engine.counters();
     return Py_BuildValue(
-        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:I}", "decided", counters.decided, "scored",
-        counters.scored, "observed", counters.observed, "invalid", counters.invalid, "duplicates", counters.duplicates,
-        "late_in_place", counters.late_in_place, "late_left_out", counters.late_left_out, "over_row_limit",
-        counters.over_row_limit, "over_cap", counters.over_cap, "out_of_space", counters.out_of_space, "reclaimed_keys",
-        counters.reclaimed_keys, "labels", counters.labels, "unknown_labels", counters.unknown_labels, "keys",
-        engine.keys(), "history_bytes", static_cast<unsigned long long>(engine.history_bytes_used()), "remembered_ids",
-        engine.remembered_ids());
+        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:I}", "decided", counters.decided,
+        "scored", counters.scored, "observed", counters.observed, "signals", counters.signals, "signals_late",
+        counters.signals_late, "invalid", counters.invalid, "duplicates", counters.duplicates, "late_in_place",
+        counters.late_in_place, "late_left_out", counters.late_left_out, "over_row_limit", counters.over_row_limit,
+        "over_cap", counters.over_cap, "out_of_space", counters.out_of_space, "reclaimed_keys", counters.reclaimed_keys,
+        "labels", counters.labels, "unknown_labels", counters.unknown_labels, "keys", engine.keys(), "history_bytes",
+        static_cast<unsigned long long>(engine.history_bytes_used()), "remembered_ids", engine.remembered_ids());
 }
 
 PyObject* engine_state_bytes(PyObject* self, PyObject*) {
@@ -236,8 +236,8 @@ PyMethodDef methods[] = {
     {"_read_features", as_method(engine_read_features), METH_FASTCALL,
      "_read_features($self, event, /)\n--\n\nThe feature vector as it stands, as a tuple; nothing is updated."},
     {"_run_batch", as_method(run_batch), METH_FASTCALL,
-     "_run_batch($self, events, pass_name, threads=1, labels=None, /)\n--\n\n"
-     "Run every event of an Arrow object; a replay by so many threads, or telling a feed of labels meanwhile."},
+     "_run_batch($self, events, pass_name, threads=1, labels=None, signals=None, /)\n--\n\n"
+     "Run every event of an Arrow object; a replay by so many threads, or telling feeds meanwhile."},
     {"_verify_golden", as_method(verify_golden), METH_FASTCALL,
      "_verify_golden($self, vectors, margins, scores, leaves, contributions, /)\n--\n\nThe first disagreement, or "
      "None."},
@@ -246,6 +246,13 @@ PyMethodDef methods[] = {
     {"_set_kill_switch", engine_set_kill_switch, METH_O, "_set_kill_switch($self, outcome, /)\n--\n\nOne for all."},
     {"_kill_switch", engine_kill_switch, METH_NOARGS, "_kill_switch($self, /)\n--\n\nThe outcome of all, or None."},
     {"_counters", engine_counters, METH_NOARGS, "_counters($self, /)\n--\n\nHow often what happened since load."},
+    {"_signal", as_method(tell_signal), METH_FASTCALL,
+     "_signal($self, source, signal, /)\n--\n\nTell a signal of a source, by its number; returns what became of it."},
+    {"_signal_batch", as_method(signal_batch), METH_FASTCALL,
+     "_signal_batch($self, source, signals, /)\n--\n\nTell every signal of an Arrow object; returns those refused."},
+    {"_signal_feed", signal_feed, METH_O,
+     "_signal_feed($self, tables, /)\n--\n\nSignals to be told between the events of a batch, and those refused."},
+    {"_finish_signals", finish_signals, METH_O, "_finish_signals($self, feed, /)\n--\n\nTell the rest of a feed."},
     {"_state_bytes", engine_state_bytes, METH_NOARGS, "_state_bytes($self, /)\n--\n\nHow large the state is."},
     {"_save_state", save_state, METH_O,
      "_save_state($self, descriptor, /)\n--\n\nWrite the state's blocks to a file descriptor."},

@@ -16,15 +16,29 @@
 #include "quickthorn/engine.hpp"
 #include "quickthorn/label_feed.hpp"
 #include "quickthorn/label_fields.hpp"
+#include "quickthorn/signal_feed.hpp"
 
 namespace quickthorn::python {
 
 inline constexpr std::array<const char*, status_count> status_names = {"ok", "capped", "late", "duplicate", "invalid"};
 
+// A source of signals: its key, its values and the time are the fields of a schema.
+struct SignalSource {
+    SignalSource(std::string name_, std::unique_ptr<EventSchema> schema_)
+        : name(std::move(name_)),
+          schema(std::move(schema_)),
+          reader(*schema) {}
+
+    std::string name;
+    std::unique_ptr<EventSchema> schema;
+    PythonEvents reader;
+};
+
 // What an engine is made of; see engine_setup.cpp for where it comes from.
 struct EngineParts {
     std::unique_ptr<Library> library;
     std::unique_ptr<EventSchema> schema;
+    std::vector<SignalSource> sources;
     Calibration link;
     std::optional<KnotTable> knots;
     Policy policy;
@@ -64,6 +78,8 @@ public:
     PythonEvents& events() { return events_; }
     const EventSchema& label_schema() const { return label_schema_; }
     PythonEvents& labels() { return labels_; }
+    std::vector<SignalSource>& sources() { return parts_.sources; }
+    const std::vector<SignalSource>& sources() const { return parts_.sources; }
     bool raises() const { return parts_.raise_errors; }
     const std::string& bundle_id() const { return parts_.bundle_id; }
     const std::optional<ReasonMap>& engine_reasons() const { return engine_.reasons(); }
@@ -108,6 +124,13 @@ EngineParts parts_from(PyObject* keywords);
 PyObject* run_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count);
 PyObject* verify_golden(PyObject* self, PyObject* const* arguments, Py_ssize_t count);
 PyObject* forest_margins(PyObject* self, PyObject* vectors);
+
+// bind_signals.cpp: the methods that take signals.
+PyObject* tell_signal(PyObject* self, PyObject* const* arguments, Py_ssize_t count);
+PyObject* signal_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count);
+PyObject* signal_feed(PyObject* self, PyObject* tables);
+PyObject* finish_signals(PyObject* self, PyObject* feed);
+SignalFeed& signal_feed_of(PyObject* feed);
 
 // bind_state.cpp: the methods that save and restore.
 PyObject* save_state(PyObject* self, PyObject* descriptor);

@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "engine_object.hpp"
@@ -34,6 +35,14 @@ HashKey hash_key_from(const std::string& bytes) {
     if (bytes.size() != key.size()) throw py::value_error("hash_key: expected 16 bytes");
     std::memcpy(key.data(), bytes.data(), key.size());
     return HashKey::from_bytes(key);
+}
+
+std::size_t source_count(const quickthorn_library& entry) {
+    std::size_t count = 0;
+    for (std::uint32_t index = 0; index < entry.signal_count; ++index) {
+        count = std::max(count, std::size_t{entry.signals[index].source} + 1);
+    }
+    return count;
 }
 
 EngineLimits limits_from(const py::dict& given) {
@@ -147,6 +156,17 @@ EngineParts parts_from(PyObject* keywords) {
     }
     parts.schema =
         std::make_unique<EventSchema>(std::move(fields), hash_key_from(given["hash_key"].cast<std::string>()));
+
+    for (const py::handle source : given["signals"].cast<py::sequence>()) {
+        const auto described = source.cast<py::dict>();
+        std::vector<FieldSpec> of_source;
+        for (const py::handle field : described["fields"].cast<py::sequence>()) {
+            of_source.push_back(field_from(field.cast<py::dict>()));
+        }
+        parts.sources.emplace_back(described["name"].cast<std::string>(),
+                                   std::make_unique<EventSchema>(std::move(of_source), parts.schema->key()));
+    }
+    if (parts.sources.size() != source_count(entry)) throw LibraryError("library: expected the bundle's signals");
 
     parts.link.link = numbered<Link>(given["link"].cast<std::string>(), link_names, "an unknown link");
     parts.link.scale = given["link_scale"].cast<double>();

@@ -42,7 +42,7 @@ void append_replayed(Engine& engine, const EventRow& event, BatchResult& result)
 
 }  // namespace
 
-void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, LabelFeed* labels,
+void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, const Feeds& feeds,
          BatchResult& result) {
     for (std::int64_t row = 0; row < events.length(); ++row) {
         engine.give_way();
@@ -53,7 +53,8 @@ void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, 
             append_invalid(engine, pass, result);
             continue;
         }
-        if (labels != nullptr) labels->advance(engine, event.time_us());
+        if (feeds.labels != nullptr) feeds.labels->advance(engine, event.time_us());
+        if (feeds.signals != nullptr) feeds.signals->advance(engine, event.time_us());
         switch (pass) {
             case Pass::decide: {
                 Explanation explanation;
@@ -70,7 +71,7 @@ void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, 
             case Pass::observe: result.statuses.push_back(static_cast<std::uint8_t>(engine.observe(event))); break;
             case Pass::replay: append_replayed(engine, event, result); break;
         }
-        if (labels != nullptr) labels->stored(engine, event.id());
+        if (feeds.labels != nullptr) feeds.labels->stored(engine, event.id());
     }
 }
 

@@ -9,6 +9,7 @@
 #include "quickthorn/engine.hpp"
 #include "quickthorn/label_feed.hpp"
 #include "quickthorn/shared_replay.hpp"
+#include "quickthorn/signal_feed.hpp"
 
 namespace quickthorn {
 
@@ -40,11 +41,18 @@ struct BatchResult {
     std::vector<BatchFault> faults;      // one per invalid event
 };
 
-// Runs every event of the opened Arrow batch and appends to the result; of `labels`, if there are any, what is due is
-// told before each event. Needs no lock held and no interpreter.
-void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, LabelFeed* labels, BatchResult& result);
+// What is told to the engine between the events of a batch, by time; null where there is nothing.
+struct Feeds {
+    LabelFeed* labels = nullptr;
+    SignalFeed* signals = nullptr;
+};
 
-// The same for the pass of replay without labels, by as many threads as the replay has.
+// Runs every event of the opened Arrow batch and appends to the result; what the feeds have that is due is told
+// before each event. Needs no lock held and no interpreter.
+void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, const Feeds& feeds,
+         BatchResult& result);
+
+// The same for the pass of replay without feeds, by as many threads as the replay has.
 void run(SharedReplay& replay, const Engine& engine, const ArrowEvents& events, BatchResult& result);
 
 }  // namespace quickthorn

@@ -15,6 +15,10 @@ namespace {
 
 constexpr double missing = std::numeric_limits<double>::quiet_NaN();
 
+std::span<const quickthorn_signal> signals_of(const quickthorn_library& library) {
+    return {library.signals, library.signal_count};
+}
+
 Status worse(Status one, Status other) { return std::max(one, other); }
 
 }  // namespace
@@ -126,6 +130,16 @@ void Engine::relabel(LabelledEvent& event, const std::optional<FraudSpan>& befor
     if (!room) ++state_->totals.counters.out_of_space;
 }
 
+Told Engine::signal(std::uint32_t source, const Signal& signal) {
+    const Turn turn(*this);
+    Counters& counters = state_->totals.counters;
+    ++counters.signals;
+    const Told told = state_->signals[source].tell(signal, state_->totals.clock_us);
+    if (told == Told::older) ++counters.signals_late;
+    if (told == Told::out_of_space) ++counters.out_of_space;
+    return told;
+}
+
 void Engine::count_invalid() {
     const Turn turn(*this);
     ++state_->totals.counters.invalid;
@@ -143,6 +157,7 @@ Counters Engine::counters() const {
     Counters counters = state_->totals.counters;
     for (const EntityHistory& history : state_->histories) counters.reclaimed_keys += history.reclaimed();
     for (const Components& components : state_->components) counters.reclaimed_keys += components.reclaimed();
+    for (const SignalTable& signals : state_->signals) counters.reclaimed_keys += signals.reclaimed();
     return counters;
 }
 
@@ -161,6 +176,7 @@ std::uint64_t Engine::keys() const {
     std::uint64_t keys = 0;
     for (const EntityHistory& history : state_->histories) keys += history.keys();
     for (const Components& components : state_->components) keys += components.entities();
+    for (const SignalTable& signals : state_->signals) keys += signals.keys();
     return keys;
 }
 
@@ -205,6 +221,9 @@ void Engine::prefetch(const EventRow& event) {
         histories[i].prefetch(keys_[i].hash);
     }
     for (Components& components : state_->components) components.prefetch(event.slots(), event.hashes());
+    for (const quickthorn_signal& signal : signals_of(library_)) {
+        state_->signals[signal.source].prefetch(event.hash(signal.entity_slot));
+    }
     for (std::size_t i = 0; i < histories.size(); ++i) histories[i].prefetch_record(keys_[i].hash);
 }
 
@@ -251,8 +270,20 @@ Engine::Meeting Engine::read_features(const EventRow& event) {
         }
         components.read(view, !meeting.duplicate, values_.data());
     }
+    read_signals(event);
     library_.derive(event.slots(), values_.data(), vector_.data());
     return meeting;
+}
+
+void Engine::read_signals(const EventRow& event) {
+    for (const quickthorn_signal& signal : signals_of(library_)) {
+        const std::int64_t* known = nullptr;
+        if (event.present(signal.entity_slot)) {
+            known = state_->signals[signal.source].find(event.hash(signal.entity_slot), event.time_us(),
+                                                        state_->totals.clock_us);
+        }
+        signal.read(known, known != nullptr ? 1 : 0, event.time_us(), values_.data());
+    }
 }
 
 Verdict Engine::decide_on(const EventRow& event) {

@@ -64,6 +64,10 @@ public:
     // From its time on the label is known. False, and nothing has changed, where the event is not remembered.
     bool label(const Label& label);
 
+    // What another party says of a key; `source` is one of library_abi.h's numbers, below source_count().
+    Told signal(std::uint32_t source, const Signal& signal);
+    std::size_t source_count() const { return state_->signals.size(); }
+
     // An event that no row could be made of.
     Verdict decide_invalid();
     void count_invalid();
@@ -118,6 +122,7 @@ private:
     void prefetch(const EventRow& event);
     Meeting meet(const EventRow& event);
     Meeting read_features(const EventRow& event);
+    void read_signals(const EventRow& event);
     Verdict decide_on(const EventRow& event);
     void settle(Status status, Verdict& verdict) const;
     void explain_to(const Verdict& verdict, Explanation& explanation);

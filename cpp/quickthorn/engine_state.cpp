@@ -28,6 +28,16 @@ std::uint32_t label_keepers(const quickthorn_library& library) {
     return any ? library.group_count + library.component_count + 2 * library.fraud_count : 0;
 }
 
+// The number of values of every source of signals.
+std::vector<std::uint32_t> sources_of(const quickthorn_library& library) {
+    std::vector<std::uint32_t> slot_counts;
+    for (std::uint32_t index = 0; index < library.signal_count; ++index) {
+        const quickthorn_signal& signal = library.signals[index];
+        if (signal.source == slot_counts.size()) slot_counts.push_back(signal.slot_count);
+    }
+    return slot_counts;
+}
+
 std::size_t region_bytes(const quickthorn_library& library, const EngineLimits& limits) {
     std::size_t bytes = SeenIds::bytes(limits.remembered_ids) + limits.history_bytes + 4096;
     bytes += LabelledEvents::bytes(limits.remembered_ids, label_keepers(library));
@@ -36,6 +46,9 @@ std::size_t region_bytes(const quickthorn_library& library, const EngineLimits& 
     }
     for (const quickthorn_component& component : components_of(library)) {
         bytes += Components::table_bytes(component, limits.history, limits.remembered_ids);
+    }
+    for (const std::uint32_t slot_count : sources_of(library)) {
+        bytes += SignalTable::table_bytes(slot_count, limits.history);
     }
     return bytes + library.fraud_count * KnownFrauds::bytes(limits.remembered_ids);
 }
@@ -62,6 +75,9 @@ EngineState::EngineState(const quickthorn_library& library, const EngineLimits& 
         known_frauds.emplace_back(region, slot, limits.remembered_ids);
         looked_up[slot] = known_frauds.back().view();
     }
+    const std::vector<std::uint32_t> sources = sources_of(library);
+    signals.reserve(sources.size());
+    for (const std::uint32_t slot_count : sources) signals.emplace_back(slot_count, limits.history, region);
 }
 
 }  // namespace quickthorn

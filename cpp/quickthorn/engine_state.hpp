@@ -13,6 +13,7 @@
 #include "quickthorn/region.hpp"
 #include "quickthorn/row_store.hpp"
 #include "quickthorn/seen_ids.hpp"
+#include "quickthorn/signal_table.hpp"
 
 namespace quickthorn {
 
@@ -27,6 +28,8 @@ struct Counters {
     std::uint64_t decided = 0;
     std::uint64_t scored = 0;
     std::uint64_t observed = 0;
+    std::uint64_t signals = 0;       // told
+    std::uint64_t signals_late = 0;  // of these, older than what was known of their key
     std::uint64_t invalid = 0;
     std::uint64_t duplicates = 0;
     std::uint64_t late_in_place = 0;   // rows put where they belong, per entity, and links, per component
@@ -61,6 +64,7 @@ struct EngineState {
     std::vector<Components> components;              // one per component of the library
     std::vector<KnownFrauds> known_frauds;           // one per field whose entities are looked up
     std::vector<quickthorn_known_frauds> looked_up;  // the same for kernels, one per field of the event
+    std::vector<SignalTable> signals;                // one per source of signals
 };
 
 }  // namespace quickthorn

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 namespace quickthorn {
 namespace {
@@ -107,6 +108,20 @@ void check_fraud_slots(const quickthorn_library& entry) {
     }
 }
 
+void check_signals(const quickthorn_library& entry) {
+    if (entry.signal_count != 0 && entry.signals == nullptr) fail("its signals are missing");
+    std::vector<std::uint32_t> slot_counts;  // of the sources, in the order of their first use
+    for (std::uint32_t index = 0; index < entry.signal_count; ++index) {
+        const quickthorn_signal& signal = entry.signals[index];
+        if (signal.source == slot_counts.size()) slot_counts.push_back(signal.slot_count);
+        const bool fits = signal.source < slot_counts.size() && slot_counts[signal.source] == signal.slot_count &&
+                          signal.slot_count <= 4096 && signal.read != nullptr &&
+                          signal.entity_slot < entry.slot_count &&
+                          std::uint64_t{signal.value_first} + signal.value_count <= entry.value_count;
+        if (!fits) fail("signal " + std::to_string(index) + " is laid out wrongly");
+    }
+}
+
 }  // namespace
 
 Library::Library(std::span<const std::byte> image) : file_(sealed_file(image)) {
@@ -126,6 +141,7 @@ Library::Library(std::span<const std::byte> image) : file_(sealed_file(image)) {
         check(*entry_);
         check_components(*entry_);
         check_fraud_slots(*entry_);
+        check_signals(*entry_);
     } catch (...) {
         dlclose(handle_);
         close(file_);

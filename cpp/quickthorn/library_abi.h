@@ -108,6 +108,11 @@ typedef struct quickthorn_member {
 typedef void (*quickthorn_members_function)(const quickthorn_member* members, int64_t now_us, int64_t with_current,
                                             double* values);
 
+/* Writes what is read of one source's signal about an entity of the event to values[value_first .. value_first +
+ * value_count). `signal` is its event time, int64, and then a slot for each value of the source; it is null where
+ * `known` is 0. */
+typedef void (*quickthorn_signal_function)(const void* signal, int64_t known, int64_t now_us, double* values);
+
 /* Computes the feature vector from the event row and all values. */
 typedef void (*quickthorn_derive_function)(const quickthorn_slot* slots, const double* values, double* features);
 
@@ -159,6 +164,17 @@ typedef struct quickthorn_component {
     uint32_t keeps_labels; /* 1 where frauds are counted, else 0 */
     uint32_t reserved;
 } quickthorn_component;
+
+/* Who is looked up among the signals of a source. Sources are numbered from 0 in the order of their first use. */
+typedef struct quickthorn_signal {
+    uint32_t source;
+    uint32_t slot_count; /* values that the source gives, the same in all uses of it */
+    uint32_t entity_slot;
+    uint32_t value_first;
+    uint32_t value_count;
+    uint32_t reserved;
+    quickthorn_signal_function read;
+} quickthorn_signal;
 
 /* A compiled forest. */
 typedef struct quickthorn_forest {
@@ -213,11 +229,12 @@ typedef struct quickthorn_library {
     uint32_t hashed_count;
     uint32_t component_count;
     uint32_t fraud_count;
-    uint32_t reserved;
+    uint32_t signal_count;
     const uint32_t* hashed_slots; /* categories and texts of which a hash is wanted */
     const quickthorn_group* groups;
     const quickthorn_component* components;
-    const uint32_t* fraud_slots;       /* entities that are looked up for being known to be fraudulent */
+    const uint32_t* fraud_slots; /* entities that are looked up for being known to be fraudulent */
+    const quickthorn_signal* signals;
     quickthorn_derive_function derive; /* null in the library of a forest alone */
     const quickthorn_forest* forest;   /* null in the library of features alone */
     const quickthorn_policy* policy;   /* null where the policy has no condition */
@@ -232,8 +249,9 @@ static_assert(sizeof(quickthorn_group) == 104, "quickthorn_group is part of the 
 static_assert(sizeof(quickthorn_forest) == 72, "quickthorn_forest is part of the bundle ABI");
 static_assert(sizeof(quickthorn_member) == 56, "quickthorn_member is part of the bundle ABI");
 static_assert(sizeof(quickthorn_component) == 40, "quickthorn_component is part of the bundle ABI");
+static_assert(sizeof(quickthorn_signal) == 32, "quickthorn_signal is part of the bundle ABI");
 static_assert(sizeof(quickthorn_policy) == 24, "quickthorn_policy is part of the bundle ABI");
-static_assert(sizeof(quickthorn_library) == 96, "quickthorn_library is part of the bundle ABI");
+static_assert(sizeof(quickthorn_library) == 104, "quickthorn_library is part of the bundle ABI");
 #endif
 
 #endif

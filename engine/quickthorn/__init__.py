@@ -1,6 +1,6 @@
 """Quickthorn: event → features → forest → calibration → decision, in microseconds, in the process."""
 
-from quickthorn.event import Boolean, Category, Entity, Event, EventTime, Id, Money, Number, Text, field
+from quickthorn.event import Boolean, Category, Entity, Event, EventTime, Id, Money, Number, Signal, Text, field
 from quickthorn.features import (
     Component,
     Encoding,
@@ -59,6 +59,9 @@ from quickthorn.features import (
     roundness,
     run_length,
     share,
+    signal_age,
+    signal_status,
+    signal_value,
     since_last,
     stateful,
     std,
@@ -93,6 +96,7 @@ __all__ = [
     "Money",
     "Number",
     "Row",
+    "Signal",
     "Text",
     "age",
     "changed",
@@ -150,6 +154,9 @@ __all__ = [
     "roundness",
     "run_length",
     "share",
+    "signal_age",
+    "signal_status",
+    "signal_value",
     "since_last",
     "stateful",
     "std",

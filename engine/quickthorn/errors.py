@@ -31,6 +31,10 @@ class FeatureError(QuickthornError):
     """A feature set is declared wrongly, or a kernel cannot be compiled ahead of time."""
 
 
+class SignalError(QuickthornError, ValueError):
+    """A third-party signal does not fit its source, or its source is not one of the bundle's."""
+
+
 class ModelError(QuickthornError):
     """A trained model cannot be read, or holds something that cannot be honoured exactly."""
 

@@ -46,6 +46,7 @@ _DOCUMENT: Document = {
     ],
     "components": [],
     "looked_up": [],
+    "signals": [],
     "tables": [],
     "lateness_us": 0,
     "expire_after_us": 0,

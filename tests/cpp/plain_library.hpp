@@ -115,6 +115,7 @@ inline constexpr quickthorn_library library = {QUICKTHORN_ABI_VERSION,
                                                groups,
                                                nullptr,
                                                nullptr,
+                                               nullptr,
                                                derive,
                                                &forest,
                                                nullptr};

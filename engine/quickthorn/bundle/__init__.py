@@ -23,6 +23,7 @@ from quickthorn.bundle.manifest import (
     Manifest,
     Member,
     SchemaField,
+    SignalSummary,
     TableSummary,
     ToolVersions,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Manifest",
     "Member",
     "SchemaField",
+    "SignalSummary",
     "TableSummary",
     "ToolVersions",
     "pack_forest",

@@ -116,6 +116,20 @@ class ComponentSummary(Record, frozen=True, kw_only=True):
     labelled: bool = False
 
 
+class SignalSummary(Record, frozen=True, kw_only=True):
+    """A source of signals: the entity it speaks of, its values, and last the time of a signal."""
+
+    name: Text
+    fields: Annotated[tuple[SchemaField, ...], Meta(min_length=3)]
+
+    def __post_init__(self) -> None:
+        refuse_twice((field.name for field in self.fields), f"signals: source {self.name!r}: field")
+        kinds = [field.kind for field in self.fields]
+        values = {"number", "money", "boolean", "category"}
+        if kinds[0] != "entity" or kinds[-1] != "event_time" or not values.issuperset(kinds[1:-1]):
+            raise ValueError(f"signals: source {self.name!r}: expected an entity, values and a time, found {kinds}")
+
+
 class TableSummary(Record, frozen=True, kw_only=True):
     """A table of constants in the libraries that features look things up in, such as the rules of a time zone.
 
@@ -228,6 +242,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     ``groups``          what entities keep, one entry per entity field or pair that keeps anything
     ``components``      what links entities, one entry per declared component
     ``looked_up``       fields whose entities are looked up for being known to be fraudulent
+    ``signals``         the sources of signals, by their numbers in the libraries
     ``tables``          the tables of constants that features were compiled with
     ``lateness_us``     how much older than its entity's newest an event may be and still be put in its place
     ``remembered_ids``  how many event ids are remembered to recognise retries
@@ -253,6 +268,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     groups: tuple[GroupSummary, ...]
     components: tuple[ComponentSummary, ...] = ()
     looked_up: tuple[Text, ...] = ()
+    signals: tuple[SignalSummary, ...] = ()
     tables: tuple[TableSummary, ...] = ()
     lateness_us: Count
     expire_after_us: Count
@@ -271,6 +287,7 @@ class Manifest(Record, frozen=True, kw_only=True):
         refuse_twice(self.features, "feature")
         check_targets(self.targets)
         refuse_twice((" × ".join(group.entities) for group in self.groups), "group")
+        refuse_twice((source.name for source in self.signals), "signals: source")
         kinds = {field.name: field.kind for field in self.schema}
         for where, kept in (("groups", self.groups), ("components", self.components)):
             for entity in (entity for each in kept for entity in each.entities):

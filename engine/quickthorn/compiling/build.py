@@ -19,6 +19,7 @@ from quickthorn.bundle import (
     GroupSummary,
     Manifest,
     SchemaField,
+    SignalSummary,
     TableSummary,
     write_bundle,
 )
@@ -39,6 +40,7 @@ from quickthorn.features import FeatureSet
 from quickthorn.features.built_in import constant_tables, text_fields
 from quickthorn.features.lowering import LoweredFeatures, lower
 from quickthorn.features.plan import Plan, plan
+from quickthorn.features.signals import sources_of
 from quickthorn.native import _native
 from quickthorn.serving import Engine
 
@@ -234,6 +236,12 @@ def _assemble(
             for each in planned.components
         ),
         looked_up=tuple(field.name for field in planned.looked_up),
+        signals=tuple(
+            SignalSummary(
+                name=source.name, fields=tuple(_schema_field(field, as_text=False) for field in source.fields)
+            )
+            for source in sources_of(planned.signals)
+        ),
         tables=tuple(
             TableSummary(kind=table.kind, name=table.name, entries=table.entries, sha256=table.sha256)
             for table in constant_tables(expressions)

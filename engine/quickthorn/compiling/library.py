@@ -26,7 +26,7 @@ from quickthorn.native import _native
 
 if TYPE_CHECKING:
     from quickthorn.decision.compiled import Conditions
-    from quickthorn.features.lowering import ComponentLayout, GroupLayout, LoweredFeatures
+    from quickthorn.features.lowering import ComponentLayout, GroupLayout, LoweredFeatures, SignalLayout
     from quickthorn.forest.emission import ForestSource, Vectors
     from quickthorn.forest.ensemble import Ensemble
 
@@ -42,6 +42,7 @@ namespace {{
 {tables}
 {groups}
 {components}
+{signals}
 {forest}
 {policy}
 }}  // namespace
@@ -49,8 +50,10 @@ namespace {{
 extern "C" [[gnu::visibility("default")]] const quickthorn_library quickthorn_library_entry;
 const quickthorn_library quickthorn_library_entry = {{
     QUICKTHORN_ABI_VERSION, sizeof(quickthorn_library),
-    {slots}u, {group_count}u, {values}u, {feature_count}u, {hashed_count}u, {component_count}u, {fraud_count}u, 0u,
-    {hashed}, {group_table}, {component_table}, {looked_up}, {derive}, {forest_entry}, {policy_entry},
+    {slots}u, {group_count}u, {values}u, {feature_count}u, {hashed_count}u, {component_count}u, {fraud_count}u,
+    {signal_count}u,
+    {hashed}, {group_table}, {component_table}, {looked_up}, {signal_table},
+    {derive}, {forest_entry}, {policy_entry},
 }};
 """
 
@@ -189,6 +192,8 @@ def entry_source(
     declared += [
         f"void {component.read}(const quickthorn_member*, int64_t, int64_t, double*);" for component in components
     ]
+    signals = features.signals if features is not None else ()
+    declared += [f"void {signal.read}(const void*, int64_t, int64_t, double*);" for signal in signals]
     if features is not None:
         declared.append("void quickthorn_derive(const quickthorn_slot*, const double*, double*);")
     if forest is not None:
@@ -213,6 +218,7 @@ def entry_source(
         tables="\n".join(tables),
         groups=f"const quickthorn_group groups[] = {{\n{rows}\n}};" if groups else "",
         components=f"const quickthorn_component components[] = {{\n{linked}\n}};" if components else "",
+        signals=_signal_rows(signals),
         forest=_forest_structure(forest, contributions) if forest is not None else "",
         slots=features.slot_count if features is not None else 0,
         group_count=len(groups),
@@ -225,6 +231,8 @@ def entry_source(
         fraud_count=len(fraud_slots),
         looked_up="fraud_slots" if fraud_slots else "nullptr",
         component_table="components" if components else "nullptr",
+        signal_table="signals" if signals else "nullptr",
+        signal_count=len(signals),
         derive="quickthorn_derive" if features is not None else "nullptr",
         forest_entry="&forest" if forest is not None else "nullptr",
         conditions=emit_conditions(conditions) if conditions is not None else "",
@@ -257,6 +265,16 @@ def _component_row(index: int, component: ComponentLayout) -> str:
     sizes = (len(component.entity_slots), component.cap, component.value_first, component.value_count)
     counts = ", ".join(f"{size}u" for size in sizes)
     return f"    {{linked_{index}, {counts}, {component.read}, {int(component.keeps_labels)}u, 0u}}"
+
+
+def _signal_rows(signals: tuple[SignalLayout, ...]) -> str:
+    if not signals:
+        return ""
+    rows = []
+    for each in signals:
+        sizes = (each.source, each.slot_count, each.entity_slot, each.value_first, each.value_count, 0)
+        rows.append(f"    {{{', '.join(f'{size}u' for size in sizes)}, {each.read}}}")
+    return "const quickthorn_signal signals[] = {\n" + ",\n".join(rows) + "\n};"
 
 
 def _group_row(index: int, group: GroupLayout) -> str:

@@ -2,6 +2,7 @@
 
 from quickthorn.event.fields import Boolean, Category, Entity, EventTime, Field, Id, Money, Number, Text, field
 from quickthorn.event.schema import Event, Schema
+from quickthorn.event.signal import Signal
 
 __all__ = [
     "Boolean",
@@ -14,6 +15,7 @@ __all__ = [
     "Money",
     "Number",
     "Schema",
+    "Signal",
     "Text",
     "field",
 ]

@@ -82,7 +82,7 @@ class Event(metaclass=_EventType):
             raise SchemaError(f"{cls.__name__}.schema: expected another name for the field, this one is taken")
         fields = []
         for index, (name, annotation) in enumerate(annotations.items()):
-            field = _declared(cls, name, index, annotation)
+            field = declared_field(cls, name, index, annotation)
             setattr(cls, name, field)
             fields.append(field)
         for kind in (Id, EventTime):
@@ -96,7 +96,8 @@ class Event(metaclass=_EventType):
         raise SchemaError(f"{type(self).__name__} declares events; pass the engine a dict, object, JSON or Arrow row")
 
 
-def _declared(cls: type, name: str, index: int, annotation: object) -> Field:
+def declared_field(cls: type, name: str, index: int, annotation: object) -> Field:
+    """The field that an annotation of the class declares; SchemaError where it breaks a rule."""
     where = f"{cls.__name__}.{name}"
     kind, required = _kind(where, annotation)
     value = cls.__dict__.get(name)

@@ -26,6 +26,7 @@ from quickthorn.features.neighbours import neighbour_fraud_rate
 from quickthorn.features.ratios import ratio, share, z_score
 from quickthorn.features.recency import age, is_new, since_last
 from quickthorn.features.sequence import changed, difference, last, run_length
+from quickthorn.features.signals import signal_age, signal_status, signal_value
 from quickthorn.features.spread import std, variance
 from quickthorn.features.stateful import stateful
 from quickthorn.features.texts import digit_ratio, edit_distance, edit_similarity, entropy, jaro_winkler, text_length
@@ -90,6 +91,9 @@ __all__ = [
     "roundness",
     "run_length",
     "share",
+    "signal_age",
+    "signal_status",
+    "signal_value",
     "since_last",
     "stateful",
     "std",

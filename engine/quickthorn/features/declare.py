@@ -13,6 +13,7 @@ from quickthorn.event import Boolean, Category, Entity, Event, Field, Schema
 from quickthorn.features.components import ComponentValue
 from quickthorn.features.durations import duration_us
 from quickthorn.features.kept import Condition, Kept
+from quickthorn.features.signals import SignalValue
 
 ROW_LIMIT_MOST = 2**20
 REMEMBERED_IDS_MOST = 2**26
@@ -71,7 +72,7 @@ class Kernel:
         return Application(self, tuple(_expression(argument, f"kernel {self.name}") for argument in arguments))
 
 
-Expression: TypeAlias = Field | Kept | ComponentValue | Constant | Reference | Application
+Expression: TypeAlias = Field | Kept | ComponentValue | SignalValue | Constant | Reference | Application
 By: TypeAlias = Entity | tuple[Entity | None, ...] | None
 Where: TypeAlias = Boolean | Application | None
 
@@ -129,7 +130,7 @@ def parts_of(expression: Expression) -> Iterator[Expression]:
 
 
 def _expression(value: object, where: str) -> Expression:
-    expected = (Field, Kept, ComponentValue, Reference, Application, int, float)
+    expected = (Field, Kept, ComponentValue, SignalValue, Reference, Application, int, float)
     if isinstance(value, bool) or not isinstance(value, expected):
         raise FeatureError(f"{where}: expected a field, a feature, an aggregate or a number, found {value!r}")
     return Constant(float(value)) if isinstance(value, (int, float)) else value

@@ -28,6 +28,7 @@ from quickthorn.features import (
     neighbour_kernels,
     recency_kernels,
     sequence_kernels,
+    signal_kernels,
     summits,
     text_memory,
     tile_kernels,
@@ -62,6 +63,7 @@ KERNEL_MODULES = (
     tile_spread_kernels,
     component_kernels,
     neighbour_kernels,
+    signal_kernels,
 )
 
 

@@ -11,6 +11,7 @@ from quickthorn.features.components import ComponentPlan
 from quickthorn.features.declare import Kernel
 from quickthorn.features.groups import Group
 from quickthorn.features.plan import Plan, Step
+from quickthorn.features.signals import SignalPlan
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,18 @@ class ComponentLayout:
 
 
 @dataclass(frozen=True)
+class SignalLayout:
+    """What the engine needs to know of a lookup among signals; the fields of ``quickthorn_signal`` in library_abi.h."""
+
+    source: int
+    slot_count: int
+    entity_slot: int
+    value_first: int
+    value_count: int
+    read: str
+
+
+@dataclass(frozen=True)
 class LoweredFeatures:
     """A feature set compiled for one target CPU.
 
@@ -65,6 +78,7 @@ class LoweredFeatures:
     groups: tuple[GroupLayout, ...]
     components: tuple[ComponentLayout, ...]
     fraud_slots: tuple[int, ...]
+    signals: tuple[SignalLayout, ...]
     hashed_slots: tuple[int, ...]
     derive: str
     slot_count: int
@@ -81,7 +95,16 @@ def lower(plan: Plan, target: str = "host") -> LoweredFeatures:
     for package in ("numba", "llvmlite"):
         require(package, "compile", "compiling features")
     # Only now: these import Numba, which serving must never do.
-    from quickthorn.features import ahead, component_drivers, drivers, entity_drivers, kernels, objects, user_records
+    from quickthorn.features import (
+        ahead,
+        component_drivers,
+        drivers,
+        entity_drivers,
+        kernels,
+        objects,
+        signal_drivers,
+        user_records,
+    )
 
     machine = objects.target_machine(target)
     compiled: dict[tuple[Kernel, tuple[Any, ...]], Any] = {}
@@ -109,6 +132,7 @@ def lower(plan: Plan, target: str = "host") -> LoweredFeatures:
         for driver in entity_drivers.group_drivers(group, index, conditions, users)
     ]
     wanted += [component_drivers.component_driver(each, index) for index, each in enumerate(plan.components)]
+    wanted += [signal_drivers.signal_driver(each, index) for index, each in enumerate(plan.signals)]
     wanted.append(drivers.derive_driver(plan, step_kernels))
     lowered = [ahead.Lowered(driver.kernel, driver.argument_types) for driver in wanted]
     module = objects.link(
@@ -130,6 +154,7 @@ def lower(plan: Plan, target: str = "host") -> LoweredFeatures:
         groups=tuple(_lowered_group(group, index) for index, group in enumerate(plan.groups)),
         components=tuple(_lowered_component(each, index) for index, each in enumerate(plan.components)),
         fraud_slots=tuple(field.index for field in plan.looked_up),
+        signals=tuple(_lowered_signal(each, index) for index, each in enumerate(plan.signals)),
         hashed_slots=tuple(sorted({field.index for group in plan.groups for field in group.hashed_fields})),
         derive="quickthorn_derive",
         slot_count=len(plan.schema.fields),
@@ -155,6 +180,17 @@ def _lowered_group(group: Group, index: int) -> GroupLayout:
         fold=f"quickthorn_fold_{index}" if group.records else None,
         window_offsets=tuple(window.offset for window in group.windows),
         label=f"quickthorn_label_{index}" if group.is_labelled else None,
+    )
+
+
+def _lowered_signal(plan: SignalPlan, index: int) -> SignalLayout:
+    return SignalLayout(
+        source=plan.source_index,
+        slot_count=len(plan.source.values),
+        entity_slot=plan.by.index,
+        value_first=plan.value_first,
+        value_count=len(plan.values),
+        read=f"quickthorn_signal_{index}",
     )
 
 

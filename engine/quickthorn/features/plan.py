@@ -24,6 +24,7 @@ from quickthorn.features.declare import (
 )
 from quickthorn.features.groups import Group, groups_of
 from quickthorn.features.kept import Condition, Kept
+from quickthorn.features.signals import SignalPlan, SignalValue, signal_plans
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class TextOperand:
 
 @dataclass(frozen=True)
 class ValueOperand:
-    """A group's or a component's value, by its index among all values."""
+    """A group's, a component's or a signal's value, by its index among all values."""
 
     index: int
 
@@ -90,6 +91,7 @@ class Plan:
     names: tuple[str, ...]
     groups: tuple[Group, ...]
     components: tuple[ComponentPlan, ...]
+    signals: tuple[SignalPlan, ...]
     conditions: tuple[ConditionPlan, ...]
     steps: tuple[Step, ...]
     outputs: tuple[Operand, ...]
@@ -102,8 +104,9 @@ class Plan:
 
     @property
     def value_count(self) -> int:
-        """How many values all groups and components write together."""
-        return sum(len(each.values) for each in self.groups) + sum(len(each.values) for each in self.components)
+        """How many values all groups, components and signals write together."""
+        keepers: list[Group | ComponentPlan | SignalPlan] = [*self.groups, *self.components, *self.signals]
+        return sum(len(keeper.values) for keeper in keepers)
 
 
 def plan(features: FeatureSet) -> Plan:
@@ -121,8 +124,11 @@ def plan(features: FeatureSet) -> Plan:
     parts = [part for name in features for part in parts_of(features.expression(name))]
     groups, value_of = groups_of(part for part in parts if isinstance(part, Kept))
     components = component_plans((part for part in parts if isinstance(part, ComponentValue)), len(value_of))
-    for component in components:
-        value_of.update({value: component.value_first + index for index, value in enumerate(component.values)})
+    value_count = len(value_of) + sum(len(component.values) for component in components)
+    signals = signal_plans((part for part in parts if isinstance(part, SignalValue)), value_count)
+    plans: list[ComponentPlan | SignalPlan] = [*components, *signals]
+    for each in plans:
+        value_of.update({value: each.value_first + index for index, value in enumerate(each.values)})
     resolution = _Resolution(value_of)
     for name in order:
         resolution.named[name] = resolution.operand(features.expression(name))
@@ -131,6 +137,7 @@ def plan(features: FeatureSet) -> Plan:
         names=features.names,
         groups=groups,
         components=components,
+        signals=signals,
         conditions=tuple(
             _condition_plan(condition)
             for condition in dict.fromkeys(condition for group in groups for condition in group.conditions)
@@ -155,6 +162,13 @@ def _check(features: FeatureSet, name: str, expression: Expression) -> None:
     if isinstance(expression, ComponentValue):
         for entity in expression.component.entities:
             _check_belongs(features, where, entity)
+    if isinstance(expression, SignalValue):
+        _check_belongs(features, where, expression.by)
+        if 0 < features.expire_after_us < expression.ttl_us:
+            raise FeatureError(
+                f"{where}: expected a ttl within expire_after, {features.expire_after_us} µs, "
+                f"found {expression.ttl_us} µs"
+            )
     if isinstance(expression, Field):
         _check_belongs(features, where, expression)
     if isinstance(expression, Application):
@@ -220,7 +234,7 @@ class _Resolution:
         """Where the expression's value is found; ``for_kernel``: it is an argument, not a feature."""
         if isinstance(expression, Field):
             return FieldOperand(expression, as_ticks=for_kernel and expression.kind == "event_time")
-        if isinstance(expression, (Kept, ComponentValue)):
+        if isinstance(expression, (Kept, ComponentValue, SignalValue)):
             return ValueOperand(self.value_of[expression])
         if isinstance(expression, Constant):
             return ConstantOperand(expression.value)

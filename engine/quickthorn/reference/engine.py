@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from quickthorn.features.components import ComponentValue
 from quickthorn.features.declare import Application, Constant, Expression, FeatureSet, Reference
 from quickthorn.features.kept import Kept
 from quickthorn.features.plan import plan
+from quickthorn.features.signals import SignalValue
 from quickthorn.reference.calibration import aligned, calibrated, linked
 from quickthorn.reference.components import Graph, graphs_of
 from quickthorn.reference.decision import Judgement, draw_of, judge, settle
@@ -24,6 +26,7 @@ from quickthorn.reference.forest import margin_of
 from quickthorn.reference.identity import keyed_hash
 from quickthorn.reference.kernels import apply
 from quickthorn.reference.labels import CHANGES, changed_by, read_label
+from quickthorn.reference.signals import signals_of
 
 if TYPE_CHECKING:
     from quickthorn.calibration.knots import Calibration
@@ -81,6 +84,7 @@ class ReferenceEngine:
         self.let_in: list[Row] = []  # every event but retries
         for group in self.groups:
             group.let_in = self.let_in
+        self.signals = signals_of(features)
         self.keepers: list[Group | Graph] = [*self.groups, *self.graphs]
         self.accepted: deque[tuple[str, Row]] = deque(maxlen=features.remembered_ids)
         self.ensemble = ensemble.with_features(features.names) if ensemble is not None else None
@@ -119,6 +123,10 @@ class ReferenceEngine:
                 row[CHANGES] = changed_by(row.get(CHANGES, ()), label)
                 return
         raise LabelError(f"event_id: expected the id of an event that is remembered, found {event_id!r}")
+
+    def signal(self, source: str, key: object, values: Mapping[str, object], at: object) -> str:
+        """Tell what a third party says of a key; "ok", or "late" where it is left out. EventError where it is wrong."""
+        return self.signals[source].tell(key, values, at)
 
     def features(self, event: object) -> dict[str, float]:
         """The feature vector by name, without updating; EventError where the event is wrong."""
@@ -184,6 +192,8 @@ class ReferenceEngine:
         capped = [keeper.store(row) for keeper in self.keepers]
         for keeper in self.keepers:
             keeper.pass_time(row[self.schema.event_time.name])
+        for signals in self.signals.values():
+            signals.pass_time(row[self.schema.event_time.name])
         return "capped" if status == "ok" and any(capped) else status
 
     def _features(self, row: Row) -> dict[str, float]:
@@ -193,6 +203,8 @@ class ReferenceEngine:
         known: dict[Expression, float] = {}
         for keeper in self.keepers:
             known.update(keeper.read(row, with_current).items())
+        for signals in self.signals.values():
+            known.update(signals.read(row, with_current).items())
         return {name: self._value(expression, row, known) for name, expression in self.expressions.items()}
 
     def _value(self, expression: Expression, row: Row, known: dict[Expression, float]) -> float:
@@ -208,5 +220,5 @@ class ReferenceEngine:
                 for place in range(len(expression.arguments))
             )
             return apply(expression.kernel, *arguments)
-        assert isinstance(expression, (Kept, ComponentValue))
+        assert isinstance(expression, (Kept, ComponentValue, SignalValue))
         return known[expression]

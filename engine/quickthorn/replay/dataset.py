@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from quickthorn.compiling import compile_bundle
 from quickthorn.decision import STATUSES
-from quickthorn.errors import EventError, LabelError
+from quickthorn.errors import EventError, LabelError, SignalError
+from quickthorn.event import Signal
 from quickthorn.extras import require
 from quickthorn.features import FeatureSet
 from quickthorn.serving import Engine
+from quickthorn.serving.signals import source_named
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +29,7 @@ def replay(
     events: Any,
     *,
     labels: Any = None,
+    signals: Mapping[type[Signal] | str, Any] | None = None,
     errors: Literal["raise", "keep"] = "raise",
     advance: Callable[[int], object] | None = None,
     cache: bool | str | os.PathLike[str] = True,
@@ -39,14 +42,17 @@ def replay(
     ``labels``    an Arrow table, or alike, of event_id, fraud and available_at, in any order: each is told before the
                   first event at or after the time it is available from, or right after its own event where that comes
                   later
-    ``errors``    "raise" raises EventError for the first event that does not fit the schema and LabelError for the
-                  first label that does not fit or whose event has not come; "keep" keeps an event's row, with missing
-                  features and status "invalid", and leaves such labels out
+    ``signals``   tables of logged signals by source, as ``Engine.signal_batch`` takes them, in any order: each is told
+                  before the first event at or after its own time, and the rest after the last event
+    ``errors``    "raise" raises EventError for the first event that does not fit the schema, LabelError for the first
+                  label that does not fit or whose event has not come, and SignalError for the first signal that
+                  does not fit; "keep" keeps an event's row, with missing features and status "invalid", and leaves
+                  such labels and signals out
     ``advance``   called with the number of events done since the last call
     ``cache``     where a FeatureSet that was compiled before is taken from, as for ``compile_bundle``
     ``threads``   how many threads share the work, 1 to 256; each takes entities of one kind (cards, merchants), so more
-                  than there are kinds gain little, and features of labels keep to one. The result is the same for any
-                  number, to the bit
+                  than there are kinds gain little, and features of labels or signals keep to one. The result is the
+                  same for any number, to the bit
 
     The table has the event id and event time as they came in, one float64 column per feature (NaN where missing), and
     ``status``, one row per event, in the events' order. Every event is read, then stored: exactly what ``decide`` does.
@@ -63,11 +69,14 @@ def replay(
     table = pa.table(events)
     engine = features if isinstance(features, Engine) else _feature_engine(features, cache)
     names = engine.manifest.features
-    feed = _LabelFeed(pa, engine, labels, raises=errors == "raise") if labels is not None else None
+    label_feed = _LabelFeed(pa, engine, labels, raises=errors == "raise") if labels is not None else None
+    signal_feed = _signal_feed(engine, signals, raises=errors == "raise") if signals else None
     columns: list[Any] = []
     statuses: list[Any] = []
     for first in range(0, max(table.num_rows, 1), _CHUNK_ROWS):
-        ran = engine._run_batch(table.slice(first, _CHUNK_ROWS), "replay", threads, feed.native if feed else None)
+        ran = engine._run_batch(
+            table.slice(first, _CHUNK_ROWS), "replay", threads, label_feed.native if label_feed else None, signal_feed
+        )
         if ran["errors"] and errors == "raise":
             row, message = ran["errors"][0]
             raise EventError(f"events[{first + row}].{message}")
@@ -75,8 +84,10 @@ def replay(
         statuses.append(ran["statuses"])
         if advance is not None:
             advance(len(ran["statuses"]))
-    if feed is not None:
-        feed.finish()
+    if label_feed is not None:
+        label_feed.finish()
+    if signal_feed is not None:
+        engine._finish_signals(signal_feed)
     return _as_table(pa, table, engine, names, columns, statuses)
 
 
@@ -103,6 +114,18 @@ class _LabelFeed:
             raise LabelError(
                 f"labels[{strangers[0]}].event_id: expected the id of an event that is remembered, found {found!r}"
             )
+
+
+def _signal_feed(engine: Engine, signals: Mapping[type[Signal] | str, Any], *, raises: bool) -> Any:
+    """All tables of signals as one stream in order of time, to be told between the events."""
+    sources = [source_named(engine.manifest, source) for source in signals]
+    numbers = [number for number, _ in sources]
+    feed, refused = engine._signal_feed(list(zip(numbers, signals.values(), strict=True)))
+    for (_, source), rows in zip(sources, refused, strict=True):
+        if rows and raises:
+            row, message = rows[0]
+            raise SignalError(f"signals[{source.name!r}][{row}].{message}")
+    return feed
 
 
 def _as_table(

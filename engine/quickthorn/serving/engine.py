@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from quickthorn.bundle import Bundle, Manifest, SchemaField, read_bundle
@@ -15,11 +17,13 @@ from quickthorn.bundle.manifest import (
     library_member,
 )
 from quickthorn.errors import BundleError, PolicyError, StateError
+from quickthorn.event import Signal
 from quickthorn.native import _native
 from quickthorn.serving import state_file
 from quickthorn.serving.batch import Batch
 from quickthorn.serving.policy import decision_parts, policy_of, scores_are_probabilities
-from quickthorn.serving.state_file import ComponentLayout, GroupLayout, Layout, StateKeys
+from quickthorn.serving.signals import as_row, source_named
+from quickthorn.serving.state_file import ComponentLayout, GroupLayout, Layout, SignalLayout, StateKeys
 from quickthorn.serving.target import choose_target
 
 if TYPE_CHECKING:
@@ -107,6 +111,10 @@ class Engine(_native.Engine):
                 },
                 bundle_id=bundle.bundle_id,
                 raise_errors=errors == "raise",
+                signals=[
+                    {"name": source.name, "fields": [_field(field) for field in source.fields]}
+                    for source in manifest.signals
+                ],
                 **decision_parts(bundle),
             )
         except BundleError as error:
@@ -142,6 +150,32 @@ class Engine(_native.Engine):
         """
         codes: npt.NDArray[np.uint8] = self._run_batch(events, "observe")["statuses"]
         return codes
+
+    def signal(
+        self, source: type[Signal] | str, key: str | int, values: Mapping[str, object], at: int | str | datetime
+    ) -> str:
+        """Tell what a third party says of a key: the latest is kept, and read by the events that follow.
+
+        ``source``  the class that declares it, or its name
+        ``key``     whom it is about, as the events name them
+        ``values``  the source's values by name; an optional one may be None or left out
+        ``at``      when it was said, in event time: int microseconds UTC, an aware datetime or an RFC 3339 string
+
+        Returns "ok" where it is now what is known of the key, "late" where something newer is, or the key is idle for
+        longer than ``expire_after``, and "capped" where ``max_keys`` are kept; the last two are left out and counted.
+        Raises SignalError, and changes nothing, where the source is unknown or any of the rest does not fit it.
+        """
+        number, summary = source_named(self.manifest, source)
+        return self._signal(number, as_row(summary, key, values, at))
+
+    def signal_batch(self, source: type[Signal] | str, signals: object) -> tuple[tuple[int, str], ...]:
+        """Tell every row of an Arrow table, batch or stream, in order; columns are the source's fields and ``at``.
+
+        Returns (row, message) of each that does not fit; all others have been told. SignalError where the source is
+        unknown, or the table as a whole does not fit it.
+        """
+        number, _ = source_named(self.manifest, source)
+        return tuple(self._signal_batch(number, signals))
 
     def save_state(self, path: str | os.PathLike[str]) -> None:
         """Write everything the engine remembers to one file, as it stands at one moment, while decisions go on.
@@ -267,6 +301,13 @@ def _layout(manifest: Manifest, max_keys: int, max_history_bytes: int) -> Layout
             for component in manifest.components
         ),
         looked_up=manifest.looked_up,
+        signals=tuple(
+            SignalLayout(
+                source=source.name,
+                fields=tuple((field.name, field.kind, field.scale, field.values) for field in source.fields),
+            )
+            for source in manifest.signals
+        ),
         max_keys=max_keys,
         max_history_bytes=max_history_bytes,
         row_limit=manifest.row_limit,

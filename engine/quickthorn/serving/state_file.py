@@ -55,6 +55,13 @@ class ComponentLayout(msgspec.Struct, frozen=True, kw_only=True):
     labelled: bool
 
 
+class SignalLayout(msgspec.Struct, frozen=True, kw_only=True):
+    """What a source of signals says: per field its name, kind, scale and category values."""
+
+    source: str
+    fields: tuple[tuple[str, str, int | None, tuple[str, ...]], ...]
+
+
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """What must agree between the engine that saved a state and the one that takes it over."""
 
@@ -62,6 +69,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[GroupLayout, ...]
     components: tuple[ComponentLayout, ...]
     looked_up: tuple[str, ...]
+    signals: tuple[SignalLayout, ...]
     max_keys: int
     max_history_bytes: int
     row_limit: int
@@ -255,6 +263,8 @@ def _difference(layout: Layout, encoded: bytes) -> str:
         return "expected a state of the connected components of this bundle, found one of others"
     if layout.looked_up != found.looked_up:
         return "expected a state of the neighbours that this bundle looks up, found one of others"
+    if layout.signals != found.signals:
+        return "expected a state of the sources of signals of this bundle, found one of others"
     return "expected this engine's layout, found another spelling of it"
 
 
