@@ -46,6 +46,8 @@ def test_counters_say_what_happened(load: Callable[..., qt.Engine]) -> None:
         "decided": 2,
         "scored": 1,
         "observed": 3,
+        "signals": 0,
+        "signals_late": 0,
         "invalid": 1,
         "duplicates": 1,
         "late_in_place": 1,
