@@ -73,23 +73,12 @@ void label(void* state, const void*, std::int64_t, std::int64_t, std::int64_t si
 
 constexpr quickthorn_group groups[] = {{plain::entities, 1, sizeof(State), 0, row_bytes, 0, 2, plain::day_us, fill,
                                         read, absorb, release, nullptr, nullptr, 0, 8, label}};
-constexpr quickthorn_library library = {QUICKTHORN_ABI_VERSION,
-                                        sizeof(quickthorn_library),
-                                        4,
-                                        1,
-                                        2,
-                                        2,
-                                        0,
-                                        0,
-                                        0,
-                                        0,
-                                        nullptr,
-                                        groups,
-                                        nullptr,
-                                        nullptr,
-                                        plain::derive,
-                                        nullptr,
-                                        nullptr};
+constexpr quickthorn_library library = [] {
+    quickthorn_library made = plain::library;
+    made.groups = groups;
+    made.forest = nullptr;
+    return made;
+}();
 
 // What an event's label is by all that was told of it, and how it was before the last two changes is forgotten.
 struct Mirror {
