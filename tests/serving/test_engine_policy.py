@@ -53,7 +53,7 @@ def number(draw: random.Random, depth: int) -> str:
 
 
 def condition(draw: random.Random, depth: int) -> str:
-    kind = draw.randrange(3 if depth else 0, 12)
+    kind = draw.randrange(0 if depth else 3, 12)
     if kind < 2:
         return "(" + draw.choice([" and ", " or "]).join(condition(draw, depth - 1) for _ in range(2)) + ")"
     if kind == 2:
@@ -88,9 +88,13 @@ def random_policy(seed: int) -> Policy:
         fallback=Fallback(invalid="review", late="step_up" if seed else None),
         precedence="block" if seed else "allow",
         expected_loss=ExpectedLoss(amount='amount + feature["usual amount"] * 0', share=0.75, fee=12.5),
-        block=tuple(
-            Rule(name=f"block {at}", when=f"({condition(draw, 2)}){rare}", outcome=draw.choice([None, *outcomes]))
-            for at in range(8)
+        block=(
+            Rule(name="unlike", when='risk != 0 and country != "NL" and amount > 250', outcome="step_up"),
+            Rule(name="not like", when='not (risk == 0 or country == "NL") and amount > 220', outcome="review"),
+            *(
+                Rule(name=f"block {at}", when=f"({condition(draw, 2)}){rare}", outcome=draw.choice([None, *outcomes]))
+                for at in range(8)
+            ),
         ),
         allow=tuple(Rule(name=f"allow {at}", when=f"{condition(draw, 2)} and risk < -0.8") for at in range(4)),
         cap=(
