@@ -262,7 +262,7 @@ def test_a_state_of_other_limits_or_another_key_is_refused(
         ({"lateness_us": 5}, "lateness_us 5"),
         ({"expire_after_us": 5}, "expire_after_us 5"),
         ({"remembered_ids": 5}, "remembered_ids 5"),
-        ({"components": (ComponentLayout(entities=("card", "shop"), cap=5),)}, "connected components"),
+        ({"components": (ComponentLayout(entities=("card", "shop"), cap=5, labelled=False),)}, "connected components"),
         ({"groups": ()}, "expected a state of no keys, found one of keys card, shop"),
     ],
 )
