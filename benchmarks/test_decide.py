@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
@@ -15,22 +14,9 @@ from benchmarks.rivals.python_windows import PythonWindows
 from benchmarks.workload import payments
 
 import quickthorn as qt
+from quickthorn.lifecycle import SWEEP_BYTES, timed
 
-SWEEP_BYTES = 64 << 20
 WARM_EVENTS = 2_000
-
-
-def timed(call: Callable[[Any], Any], events: list[Any], before: Callable[[], Any] | None = None) -> list[int]:
-    """Nanoseconds of every single call."""
-    clock_ns = time.perf_counter_ns
-    latency_ns = []
-    for event in events:
-        if before is not None:
-            before()
-        start_ns = clock_ns()
-        call(event)
-        latency_ns.append(clock_ns() - start_ns)
-    return latency_ns
 
 
 def test_decisions_agree_with_the_rival(workload: tuple[Path, xgboost.Booster]) -> None:

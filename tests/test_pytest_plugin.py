@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.plain_bundle import write_plain_bundle
 
 import quickthorn as qt
-from quickthorn.compiling import compile_bundle
 from quickthorn.lifecycle import sample_events
 
 SUITE = "from quickthorn.latency_suite import *\n"
@@ -20,17 +20,7 @@ SUITE = "from quickthorn.latency_suite import *\n"
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of one feature."""
-
-    class Payment(qt.Event):
-        event_id: qt.Id
-        at: qt.EventTime
-        amount: qt.Money
-
-    features = qt.FeatureSet(Payment)
-    features["amount"] = Payment.amount
-    path = tmp_path_factory.mktemp("bundle") / "payments.qt"
-    compile_bundle(features=features, output=path, target="x86-64-v2")
-    return path
+    return write_plain_bundle(tmp_path_factory.mktemp("bundle") / "payments.qt")
 
 
 @pytest.fixture

@@ -8,27 +8,17 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.plain_bundle import write_plain_bundle
 
 import quickthorn as qt
 from quickthorn.cli import main
-from quickthorn.compiling import compile_bundle
 from quickthorn.lifecycle import sample_events
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of one feature."""
-
-    class Payment(qt.Event):
-        event_id: qt.Id
-        at: qt.EventTime
-        amount: qt.Money
-
-    features = qt.FeatureSet(Payment)
-    features["amount"] = Payment.amount
-    path = tmp_path_factory.mktemp("bundle") / "payments.qt"
-    compile_bundle(features=features, output=path, target="x86-64-v2")
-    return path
+    return write_plain_bundle(tmp_path_factory.mktemp("bundle") / "payments.qt")
 
 
 def test_it_prints_percentiles(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,26 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.plain_bundle import write_plain_bundle
 
 import quickthorn as qt
 from quickthorn.cli import main
-from quickthorn.compiling import compile_bundle
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A bundle of one feature, its makers' third."""
-
-    class Payment(qt.Event):
-        event_id: qt.Id
-        at: qt.EventTime
-        amount: qt.Money
-
-    features = qt.FeatureSet(Payment)
-    features["amount"] = Payment.amount
-    path = tmp_path_factory.mktemp("built") / "fraud.qt"
-    compile_bundle(features=features, output=path, target="x86-64-v2", version=3)
-    return path.read_bytes()
+    return write_plain_bundle(tmp_path_factory.mktemp("built") / "fraud.qt", version=3).read_bytes()
 
 
 @pytest.fixture

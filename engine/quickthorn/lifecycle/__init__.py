@@ -3,7 +3,7 @@
 from quickthorn.lifecycle.comparison import Comparison, ScoreShift, compare, population_stability
 from quickthorn.lifecycle.event_files import read_event_table, read_events
 from quickthorn.lifecycle.gates import GateResult, Gates, judge
-from quickthorn.lifecycle.latency import SWEEP_BYTES, Budget, Latency, Percentiles, deciding, measure_latency
+from quickthorn.lifecycle.latency import SWEEP_BYTES, Budget, Latency, Percentiles, deciding, measure_latency, timed
 from quickthorn.lifecycle.ledger import PROMOTER, Ledger, Recorded
 from quickthorn.lifecycle.promotion import Promotion, promote, roll_back
 from quickthorn.lifecycle.sample_events import sample_events
@@ -33,4 +33,5 @@ __all__ = [
     "read_events",
     "roll_back",
     "sample_events",
+    "timed",
 ]
