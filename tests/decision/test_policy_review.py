@@ -71,7 +71,12 @@ def found(text: str) -> list[tuple[str, str]]:
         (rules("amount > risk and amount < 3 and amount > 4"), [("never fires", "rule 'a'")]),
         (rules("not (risk > 3)", "risk is missing"), [("never fires", "rule 'b'")]),
         (HEAD.replace("0.5", "0.8"), [("never given", "thresholds")]),
-        (HEAD.replace("step_up = 0.2\n", ""), [("never given", "outcomes")]),
+        (HEAD.replace("step_up = 0.2\n", ""), []),
+        ('outcomes = ["approve", "call", "review", "decline"]\n' + HEAD.replace("step_up", "call"), []),
+        (
+            'outcomes = ["approve", "call", "review", "decline"]\n' + HEAD.replace("step_up = 0.2\n", ""),
+            [("never given", "outcomes")],
+        ),
         (HEAD, []),
     ],
 )

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     for signer in found["signers"]:
         print(f"  signed as {signer['role']} by {signer['name']} ({signer['key_id'][:16]})")
     if trust is None:
-        print(f"  {found['signatures']} signatures, not looked at: no trust file was given")
+        print(f"  signatures: {found['signatures']}, not looked at, as no trust file was given")
     ran, rows = ", ".join(found["targets_run"]), found["golden_rows"]
     print(f"  {rows} golden vectors agree on {ran}" if rows else f"  maps on {ran}; without a forest nothing is proven")
     if found["targets_not_run"]:

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from quickthorn.decision.compiled import Conditions
 from quickthorn.decision.expression import Expression, Scored
+from quickthorn.decision.outcome import OUTCOMES
 from quickthorn.decision.policy import Policy
 from quickthorn.decision.regions import Box, Interval, Values, boxes_of
 
@@ -152,6 +153,7 @@ def _thresholds(policy: Policy) -> list[Finding]:
     found += [
         Finding("never given", "outcomes", f"{outcome!r} is given by no threshold, rule, cap or fallback")
         for outcome in policy.outcomes
-        if outcome not in given
+        # The default ones are there for whoever wants them; names of one's own are meant to be given.
+        if outcome not in given and policy.outcomes != OUTCOMES
     ]
     return found
