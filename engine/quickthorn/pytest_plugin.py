@@ -111,9 +111,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     measured = config.stash[_MEASURED]
     if not measured:
         return
+    from quickthorn.lifecycle import percentile_table
+
     terminalreporter.section("quickthorn: microseconds of single calls")
-    terminalreporter.write_line(f"{'':<32}{'calls':>10}{'p50':>10}{'p99':>10}{'p99.9':>10}{'most':>10}")
-    for name, found in measured.items():
-        figures = (found.p50_us, found.p99_us, found.p999_us, found.max_us)
-        line = f"{name:<32}{found.calls:>10,}" + "".join(f"{figure:>10.2f}" for figure in figures)
+    for line in percentile_table(measured, name_width=32):
         terminalreporter.write_line(line)

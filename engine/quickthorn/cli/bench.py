@@ -9,7 +9,7 @@ import msgspec
 
 from quickthorn.cli.refusal import DONE, FAILED, refuse
 from quickthorn.errors import QuickthornError
-from quickthorn.lifecycle import Budget, Latency, measure_latency, read_events, sample_events
+from quickthorn.lifecycle import Budget, Latency, measure_latency, percentile_table, read_events, sample_events
 from quickthorn.serving import Engine
 
 DESCRIPTION = (
@@ -57,9 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(engine: Engine, latency: Latency, broken: tuple[str, ...]) -> None:
     print(f"{engine!r}, microseconds a call")
-    print(f"{'':<6}{'calls':>10}{'p50':>10}{'p99':>10}{'p99.9':>10}{'most':>10}")
-    for state, found in (("hot", latency.hot), ("cold", latency.cold)):
-        figures = (found.p50_us, found.p99_us, found.p999_us, found.max_us)
-        print(f"{state:<6}{found.calls:>10,}" + "".join(f"{figure:>10.2f}" for figure in figures))
+    for line in percentile_table({"hot": latency.hot, "cold": latency.cold}, name_width=6):
+        print(line)
     for sentence in broken:
         print(f"over budget: {sentence}")

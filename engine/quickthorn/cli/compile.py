@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from quickthorn.cli.refusal import refuse
 from quickthorn.errors import FeatureError, QuickthornError
 from quickthorn.features import FeatureSet
 
@@ -59,8 +60,7 @@ def run(args: argparse.Namespace) -> int:
             contributions=args.contributions,
         )
     except QuickthornError as error:
-        print(f"quickthorn compile: error: {error}", file=sys.stderr)
-        return 2
+        return refuse("compile", error)
     print(f"{summary.path}: {summary.size_bytes:,} bytes, bundle {summary.bundle_id[:16]}")
     print(f"  {summary.features} features, {summary.trees} trees")
     print(f"  for {', '.join(summary.targets)}")

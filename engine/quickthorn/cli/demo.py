@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from quickthorn.cli.refusal import refuse
 from quickthorn.errors import QuickthornError
 
 DESCRIPTION = (
@@ -52,8 +52,7 @@ def run(args: argparse.Namespace) -> int:
             console=console,
         )
     except QuickthornError as error:
-        print(f"quickthorn demo: error: {error}", file=sys.stderr)
-        return 2
+        return refuse("demo", error)
     console.print()
     console.print(results_table(results))
     took = sum(results.seconds.values())

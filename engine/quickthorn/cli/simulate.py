@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quickthorn.cli.refusal import refuse
 from quickthorn.demo.scenarios import SCENARIOS
 from quickthorn.demo.stream import check_sizes, simulate, write_stream
 from quickthorn.errors import QuickthornError, SimulationError
@@ -46,8 +46,7 @@ def run(args: argparse.Namespace) -> int:
         table = simulate(args.days, args.customers, args.terminals, args.seed)
         write_stream(table, args.output)
     except QuickthornError as error:
-        print(f"quickthorn simulate: error: {error}", file=sys.stderr)
-        return 2
+        return refuse("simulate", error)
     _print_summary(table, args.output)
     return 0
 

@@ -3,7 +3,16 @@
 from quickthorn.lifecycle.comparison import Comparison, ScoreShift, compare, population_stability
 from quickthorn.lifecycle.event_files import read_event_table, read_events
 from quickthorn.lifecycle.gates import GateResult, Gates, judge
-from quickthorn.lifecycle.latency import SWEEP_BYTES, Budget, Latency, Percentiles, deciding, measure_latency, timed
+from quickthorn.lifecycle.latency import (
+    SWEEP_BYTES,
+    Budget,
+    Latency,
+    Percentiles,
+    deciding,
+    measure_latency,
+    percentile_table,
+    timed,
+)
 from quickthorn.lifecycle.ledger import PROMOTER, Ledger, Recorded
 from quickthorn.lifecycle.promotion import Promotion, promote, roll_back
 from quickthorn.lifecycle.sample_events import sample_events
@@ -27,6 +36,7 @@ __all__ = [
     "deciding",
     "judge",
     "measure_latency",
+    "percentile_table",
     "population_stability",
     "promote",
     "read_event_table",

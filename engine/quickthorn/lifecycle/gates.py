@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from msgspec import Meta
 
 from quickthorn.errors import GateError
 from quickthorn.lifecycle.comparison import Comparison
+from quickthorn.lifecycle.settings_file import read_settings
 
 _Ratio = Annotated[float, Meta(gt=0.0)]
 _Share = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -37,24 +37,7 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str]) -> Gates:
         """Read a gates file; GateError names what is wrong in it."""
-        origin = os.fspath(path)
-        try:
-            with open(path, "rb") as file:
-                document = tomllib.load(file)
-            return msgspec.convert(document, _File, strict=False).gates
-        except OSError as error:
-            raise GateError(f"{origin}: expected a readable gates file, found: {error.strerror}") from error
-        except msgspec.ValidationError as error:
-            raise GateError(f"{origin}: {error}") from error
-        except (ValueError, RecursionError) as error:
-            raise GateError(f"{origin}: expected TOML, found a syntax error: {error}") from error
-
-    @property
-    def needs_events(self) -> bool:
-        """Whether some gate is about what the bundles decide."""
-        return any(
-            limit is not None for limit in (self.average_precision_drop_most, self.swap_share_most, self.score_psi_most)
-        )
+        return read_settings(path, _File, "gates", GateError).gates
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

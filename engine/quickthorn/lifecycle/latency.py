@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -13,6 +12,7 @@ import numpy as np
 from msgspec import Meta
 
 from quickthorn.errors import BudgetError
+from quickthorn.lifecycle.settings_file import read_settings
 
 if TYPE_CHECKING:
     from quickthorn.serving import Engine
@@ -64,18 +64,9 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str]) -> Budget:
         """Read a budget file; BudgetError names what is wrong in it, or that it limits nothing."""
-        origin = os.fspath(path)
-        try:
-            with open(path, "rb") as file:
-                budget = msgspec.convert(tomllib.load(file), cls, strict=False)
-        except OSError as error:
-            raise BudgetError(f"{origin}: expected a readable budget file, found: {error.strerror}") from error
-        except msgspec.ValidationError as error:
-            raise BudgetError(f"{origin}: {error}") from error
-        except (ValueError, RecursionError) as error:
-            raise BudgetError(f"{origin}: expected TOML, found a syntax error: {error}") from error
+        budget = read_settings(path, cls, "budget", BudgetError)
         if budget == cls():
-            raise BudgetError(f"{origin}: expected a limit such as hot.p99_us, found none")
+            raise BudgetError(f"{os.fspath(path)}: expected a limit such as hot.p99_us, found none")
         return budget
 
     def broken_by(self, latency: Latency) -> tuple[str, ...]:
@@ -90,6 +81,14 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             for name in ("p50_us", "p99_us", "p999_us", "max_us")
             if (limit := getattr(limits, name)) is not None and (found := getattr(calls, name)) > limit
         )
+
+
+def percentile_table(found: Mapping[str, Percentiles], name_width: int) -> Iterator[str]:
+    """The lines of a table, its head first: how many calls there were of each name, and their percentiles."""
+    yield f"{'':<{name_width}}{'calls':>10}{'p50':>10}{'p99':>10}{'p99.9':>10}{'most':>10}"
+    for name, calls in found.items():
+        figures = (calls.p50_us, calls.p99_us, calls.p999_us, calls.max_us)
+        yield f"{name:<{name_width}}{calls.calls:>10,}" + "".join(f"{figure:>10.2f}" for figure in figures)
 
 
 def measure_latency(engine: Engine, events: Iterable[Any], *, cold_calls: int = 500) -> Latency:
