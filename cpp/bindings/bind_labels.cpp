@@ -2,17 +2,21 @@
 #include <pybind11/pybind11.h>
 
 #include <memory>
+#include <utility>
 
 #include "arrow_capsules.hpp"
 #include "engine_object.hpp"
+#include "feed_capsule.hpp"
 #include "guarded.hpp"
 
 namespace py = pybind11;
 
 namespace quickthorn::python {
-namespace {
 
-constexpr const char* feed_name = "quickthorn.label_feed";
+template <>
+inline constexpr const char* feed_name<LabelFeed> = "quickthorn.label_feed";
+
+namespace {
 
 EngineBody& body_of(PyObject* self) { return *reinterpret_cast<EngineObject*>(self)->body; }
 
@@ -102,19 +106,12 @@ PyObject* label_feed(PyObject* self, PyObject* labels) {
             };
             const py::list refused = each_label(body, labels, add);
             feed->sort();
-            const py::capsule capsule(feed.release(), feed_name, [](PyObject* kept) {
-                delete static_cast<LabelFeed*>(PyCapsule_GetPointer(kept, feed_name));
-            });
-            return py::make_tuple(capsule, refused).release().ptr();
+            return py::make_tuple(capsule_of(std::move(feed)), refused).release().ptr();
         },
         "LabelError");
 }
 
-LabelFeed& label_feed_of(PyObject* feed) {
-    auto* found = static_cast<LabelFeed*>(PyCapsule_GetPointer(feed, feed_name));
-    if (found == nullptr) throw py::error_already_set();
-    return *found;
-}
+LabelFeed& label_feed_of(PyObject* feed) { return feed_in<LabelFeed>(feed); }
 
 PyObject* finish_labels(PyObject* self, PyObject* feed) {
     return guarded([&]() -> PyObject* {

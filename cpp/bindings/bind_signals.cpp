@@ -2,17 +2,21 @@
 #include <pybind11/pybind11.h>
 
 #include <memory>
+#include <utility>
 
 #include "arrow_capsules.hpp"
 #include "engine_object.hpp"
+#include "feed_capsule.hpp"
 #include "guarded.hpp"
 
 namespace py = pybind11;
 
 namespace quickthorn::python {
-namespace {
 
-constexpr const char* feed_name = "quickthorn.signal_feed";
+template <>
+inline constexpr const char* feed_name<SignalFeed> = "quickthorn.signal_feed";
+
+namespace {
 
 EngineBody& body_of(PyObject* self) { return *reinterpret_cast<EngineObject*>(self)->body; }
 
@@ -111,19 +115,12 @@ PyObject* signal_feed(PyObject* self, PyObject* tables) {
                 refused.append(each_signal(source, py::object(pair[1]).ptr(), add));
             }
             feed->sort();
-            const py::capsule capsule(feed.release(), feed_name, [](PyObject* kept) {
-                delete static_cast<SignalFeed*>(PyCapsule_GetPointer(kept, feed_name));
-            });
-            return py::make_tuple(capsule, refused).release().ptr();
+            return py::make_tuple(capsule_of(std::move(feed)), refused).release().ptr();
         },
         "SignalError");
 }
 
-SignalFeed& signal_feed_of(PyObject* feed) {
-    auto* found = static_cast<SignalFeed*>(PyCapsule_GetPointer(feed, feed_name));
-    if (found == nullptr) throw py::error_already_set();
-    return *found;
-}
+SignalFeed& signal_feed_of(PyObject* feed) { return feed_in<SignalFeed>(feed); }
 
 PyObject* finish_signals(PyObject* self, PyObject* feed) {
     return guarded([&]() -> PyObject* {
