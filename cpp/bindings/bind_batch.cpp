@@ -18,8 +18,6 @@ namespace py = pybind11;
 namespace quickthorn::python {
 namespace {
 
-EngineBody& body_of(PyObject* self) { return *reinterpret_cast<EngineObject*>(self)->body; }
-
 // Hands a vector's memory to numpy without a copy.
 template <class Value>
 py::array as_array(std::vector<Value>&& values, std::vector<py::ssize_t> shape) {

@@ -18,8 +18,6 @@ inline constexpr const char* feed_name<LabelFeed> = "quickthorn.label_feed";
 
 namespace {
 
-EngineBody& body_of(PyObject* self) { return *reinterpret_cast<EngineObject*>(self)->body; }
-
 PyObject* without_labels() {
     return raise_error("LabelError", "label: expected a bundle with features of labels, found none in this one");
 }

@@ -18,8 +18,6 @@ inline constexpr const char* feed_name<SignalFeed> = "quickthorn.signal_feed";
 
 namespace {
 
-EngineBody& body_of(PyObject* self) { return *reinterpret_cast<EngineObject*>(self)->body; }
-
 // A source's schema is its key, its values, and the time.
 Signal signal_of(const EventRow& row) { return {row.hash(0), row.time_us(), row.slots() + 1}; }
 std::size_t slot_count(const EventSchema& schema) { return schema.size() - 2; }

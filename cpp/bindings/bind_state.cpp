@@ -20,8 +20,6 @@ struct Staged {
     std::unique_ptr<EngineState> state;
 };
 
-EngineBody& body_of(PyObject* self) { return *reinterpret_cast<EngineObject*>(self)->body; }
-
 Staged& staged_in(PyObject* self, PyObject* capsule) {
     auto* staged = static_cast<Staged*>(PyCapsule_GetPointer(capsule, staged_name));
     if (staged == nullptr) throw py::error_already_set();

@@ -9,8 +9,6 @@ namespace {
 
 PyTypeObject* the_decision_type = nullptr;  // made once, with the module
 
-EngineBody& body_of(PyObject* self) { return *reinterpret_cast<EngineObject*>(self)->body; }
-
 PyObject* wrong_count(const char* method) {
     PyErr_Format(PyExc_TypeError, "%s() takes exactly one event", method);
     return nullptr;

@@ -114,6 +114,8 @@ struct EngineObject {
     EngineBody* body;
 };
 
+inline EngineBody& body_of(PyObject* self) { return *reinterpret_cast<EngineObject*>(self)->body; }
+
 // Creates the type; null with an exception set on failure.
 PyTypeObject* make_engine_type(PyTypeObject* decision_type);
 
