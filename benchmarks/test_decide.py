@@ -21,7 +21,7 @@ WARM_EVENTS = 2_000
 
 def test_decisions_agree_with_the_rival(workload: tuple[Path, xgboost.Booster]) -> None:
     path, model = workload
-    engine, rival = qt.Engine.load(path), PythonWindows(model)
+    engine, rival = qt.Engine.load(path, allow_unsigned=True), PythonWindows(model)
     for event in payments(1_500, seed=1):
         decision = engine.decide(event)
         assert decision.status == "ok"
@@ -31,7 +31,7 @@ def test_decisions_agree_with_the_rival(workload: tuple[Path, xgboost.Booster]) 
 def test_decide_from_a_dict(
     benchmark: Any, workload: tuple[Path, xgboost.Booster], latencies: Any, events_count: int
 ) -> None:
-    engine = qt.Engine.load(workload[0])
+    engine = qt.Engine.load(workload[0], allow_unsigned=True)
     events = payments(events_count + WARM_EVENTS, seed=2)
     timed(engine.decide, events[:WARM_EVENTS])
     latencies("decide, dict of 12 fields, hot", timed(engine.decide, events[WARM_EVENTS:]))
@@ -42,7 +42,7 @@ def test_decide_from_a_dict(
 def test_decide_after_the_caches_were_swept(
     benchmark: Any, workload: tuple[Path, xgboost.Booster], latencies: Any, events_count: int
 ) -> None:
-    engine = qt.Engine.load(workload[0])
+    engine = qt.Engine.load(workload[0], allow_unsigned=True)
     events = payments(events_count // 100 + WARM_EVENTS, seed=4)
     timed(engine.decide, events[:WARM_EVENTS])
     other = np.zeros(SWEEP_BYTES // 8)
@@ -55,7 +55,7 @@ def test_decide_from_json(
 ) -> None:
     import msgspec
 
-    engine = qt.Engine.load(workload[0])
+    engine = qt.Engine.load(workload[0], allow_unsigned=True)
     events = [msgspec.json.encode(event) for event in payments(events_count // 4 + WARM_EVENTS, seed=5)]
     timed(engine.decide, events[:WARM_EVENTS])
     latencies("decide, JSON bytes of 12 fields, hot", timed(engine.decide, events[WARM_EVENTS:]))
@@ -75,7 +75,7 @@ def test_the_same_by_hand_in_python(
 def test_decide_and_the_rival_in_turns(
     workload: tuple[Path, xgboost.Booster], figure: Callable[[str], None], events_count: int
 ) -> None:
-    engine, rival = qt.Engine.load(workload[0]), PythonWindows(workload[1])
+    engine, rival = qt.Engine.load(workload[0], allow_unsigned=True), PythonWindows(workload[1])
     events = payments(max(events_count // 20, 200), seed=7)
     ours: list[int] = []
     theirs: list[int] = []

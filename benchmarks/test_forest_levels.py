@@ -80,7 +80,7 @@ def test_single_rows_at_every_level(
             output=bundle,
         )
         levels = [level for level in LEVELS if _native.processor_supports(level)]
-        engines = [qt.Engine.load(bundle, target=level) for level in levels]
+        engines = [qt.Engine.load(bundle, target=level, allow_unsigned=True) for level in levels]
         model.set_param({"nthread": 1})
         model.feature_names = None
         expected = model.inplace_predict(rows, predict_type="margin").astype(np.float64)

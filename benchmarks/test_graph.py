@@ -89,7 +89,7 @@ def engine_of(kind: str, path: Path) -> qt.Engine:
         features[name] = feature
     if not path.exists():
         compile_bundle(features=features, output=path, target="x86-64-v2")
-    return qt.Engine.load(path)
+    return qt.Engine.load(path, allow_unsigned=True)
 
 
 def test_the_cost_of_graph_features(tmp_path: Path, events_count: int, figure: Callable[[str], None]) -> None:

@@ -54,7 +54,7 @@ def ruled(workload: tuple[Path, xgboost.Booster], calibration: Calibration, tmp_
 def test_decisions_are_the_reference_s(
     workload: tuple[Path, xgboost.Booster], ruled: Path, calibration: Calibration
 ) -> None:
-    engine = qt.Engine.load(ruled)
+    engine = qt.Engine.load(ruled, allow_unsigned=True)
     reference = ReferenceEngine(workload_features(), load_model(workload[1]).ensemble, POLICY, calibration)
     for event in payments(100, seed=1):
         found, expected = engine.decide(event), reference.decide(event)
@@ -73,7 +73,7 @@ def test_what_calibration_and_twenty_rules_add(
     events_count: int,
 ) -> None:
     level = check_targets(None)[-1]
-    engines = [qt.Engine.load(path, target=level) for path in (workload[0], ruled)]
+    engines = [qt.Engine.load(path, target=level, allow_unsigned=True) for path in (workload[0], ruled)]
     events = payments(500, seed=2)
     for engine in engines:
         engine.score(events[0])

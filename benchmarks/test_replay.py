@@ -26,7 +26,7 @@ def test_replay_of_an_arrow_table(
     expected = np.vstack([rival.features(event) for event in events.slice(0, 1_000).to_pylist()])
 
     def fresh_engine() -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (qt.Engine.load(path), events), {}
+        return (qt.Engine.load(path, allow_unsigned=True), events), {}
 
     replayed = benchmark.pedantic(replay, setup=fresh_engine, rounds=5)
     names = [name for name in replayed.column_names if name not in ("event_id", "at", "status")]

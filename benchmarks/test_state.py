@@ -38,7 +38,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_save_while_deciding(benchmark: Any, bundle: Path, tmp_path: Path, figure: Any) -> None:
     """One thread observes while another saves; its longest wait is the pause that saving makes."""
     customers = CUSTOMERS["smoke" if benchmark.disabled else "full"]
-    engine: Any = qt.Engine.load(bundle, hash_key=bytes(16))
+    engine: Any = qt.Engine.load(bundle, hash_key=bytes(16), allow_unsigned=True)
     for round_ in range(3):
         numbers = np.arange(customers)
         at = pa.array((numbers + round_ * customers) * 1000)
@@ -65,7 +65,7 @@ def test_save_while_deciding(benchmark: Any, bundle: Path, tmp_path: Path, figur
         over.set()
         running.join()
     start = time.perf_counter()
-    other = qt.Engine.load(bundle, hash_key=bytes(16), state=tmp_path / "engine.state")
+    other = qt.Engine.load(bundle, hash_key=bytes(16), state=tmp_path / "engine.state", allow_unsigned=True)
     restored_s = time.perf_counter() - start
     assert 3 * customers <= other.counters()["observed"] <= engine.counters()["observed"]
     size_mb = (tmp_path / "engine.state").stat().st_size / 1e6

@@ -116,7 +116,7 @@ def engine_of(expressions: list[Any], path: Path) -> qt.Engine:
     for index, expression in enumerate(expressions):
         features[f"f{index}"] = expression
     compile_bundle(features=features, output=path, target="x86-64-v2")
-    return qt.Engine.load(path)
+    return qt.Engine.load(path, allow_unsigned=True)
 
 
 def test_the_cost_of_each_feature(tmp_path: Path, events_count: int, figure: Callable[[str], None]) -> None:

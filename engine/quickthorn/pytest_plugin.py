@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         ("bundle", "bundle file that the fixtures are of"),
         ("events", "events to decide, .parquet or .jsonl (default: made up)"),
         ("budget", "latency limits, such as hot.p99_us = 20"),
-        ("trust", "trust file that the bundle's signatures are held to"),
+        ("trust", "trust file that the bundle's signatures are held to (default: not looked at)"),
     ):
         group.addoption(f"--quickthorn-{name}", metavar="FILE", type=Path, help=meaning)
 
@@ -54,7 +54,8 @@ def quickthorn_engine(pytestconfig: pytest.Config) -> Engine:
     if path is None:
         pytest.fail("expected a bundle to test, found none: run pytest with --quickthorn-bundle FILE", pytrace=False)
     try:
-        return Engine.load(path, trust=pytestconfig.getoption("quickthorn_trust"))
+        trust = pytestconfig.getoption("quickthorn_trust")
+        return Engine.load(path, trust=trust, allow_unsigned=trust is None)
     except QuickthornError as error:
         pytest.fail(str(error), pytrace=False)
 

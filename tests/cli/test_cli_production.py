@@ -75,11 +75,16 @@ def test_diff_names_what_differs(desk: Path, capsys: pytest.CaptureFixture[str])
     assert "schema: the same" in said
     assert "  + mean" in said
     assert "events" not in said
-    assert main(["diff", *both, "--events", str(desk / "events.parquet"), "--label", "fraud", "--json"]) == 0
+    assert (
+        main(
+            ["diff", *both, "--allow-unsigned", "--events", str(desk / "events.parquet"), "--label", "fraud", "--json"]
+        )
+        == 0
+    )
     found = json.loads(capsys.readouterr().out)
     assert found["events"] == 600
     assert found["features"] == ["+ mean"]
-    assert main(["diff", *both, "--events", str(desk / "events.parquet"), "--label", "fraud"]) == 0
+    assert main(["diff", *both, "--allow-unsigned", "--events", str(desk / "events.parquet"), "--label", "fraud"]) == 0
     assert "average precision: " in capsys.readouterr().out
 
 
@@ -102,9 +107,12 @@ def test_what_cannot_be_done_is_one_line(desk: Path, capsys: pytest.CaptureFixtu
     both = [str(desk / "champion.qt"), str(desk / "challenger.qt")]
     (desk / "wrong.toml").write_text("[gates]\nspeed = 1\n")
     for asked, message in (
-        (["diff", both[0], str(desk / "none.qt")], "expected a readable bundle file"),
-        (["diff", *both, "--events", str(desk / "none.parquet")], "expected readable events"),
-        (["diff", *both, "--events", str(desk / "events.parquet"), "--label", "x"], "expected a column 'x'"),
+        (["diff", both[0], str(desk / "none.qt"), "--allow-unsigned"], "expected a readable bundle file"),
+        (["diff", *both, "--allow-unsigned", "--events", str(desk / "none.parquet")], "expected readable events"),
+        (
+            ["diff", *both, "--allow-unsigned", "--events", str(desk / "events.parquet"), "--label", "x"],
+            "expected a column 'x'",
+        ),
         (["rollback", *place(desk)], "expected a bundle that was in place before the present one"),
         (["promote", both[0], *place(desk), "--gates", str(desk / "wrong.toml")], "unknown field `speed`"),
         (["promote", str(desk / "none.qt"), *place(desk), "--gates", str(desk / "gates.toml")], "readable bundle file"),

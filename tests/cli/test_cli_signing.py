@@ -71,12 +71,12 @@ def test_json_says_the_same(desk: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_without_a_trust_file_the_bytes_alone_are_checked(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
-    assert main(["verify", str(desk / "fraud.qt")]) == 0
-    assert "signatures: 0, not looked at, as no trust file was given" in capsys.readouterr().out
+    assert main(["verify", str(desk / "fraud.qt"), "--allow-unsigned"]) == 0
+    assert "signatures: 0, not looked at, as --allow-unsigned was given" in capsys.readouterr().out
     altered = bytearray((desk / "fraud.qt").read_bytes())
     altered[-100] ^= 1
     (desk / "fraud.qt").write_bytes(altered)
-    assert main(["verify", str(desk / "fraud.qt")]) == 1
+    assert main(["verify", str(desk / "fraud.qt"), "--allow-unsigned"]) == 1
     assert "member library/x86-64-v2.so: its bytes do not have the digest" in capsys.readouterr().err
 
 
@@ -101,3 +101,14 @@ def test_what_cannot_be_done_is_one_line(
         assert said.out == ""
         assert said.err.count("\n") == 1
         assert message in said.err
+
+
+@pytest.mark.parametrize("asked", [["verify", "fraud.qt"], ["bench", "fraud.qt"], ["diff", "fraud.qt", "fraud.qt"]])
+def test_verbs_that_run_a_bundle_are_told_whom_to_believe(asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for options, message in (
+        ([], "one of the arguments --trust --allow-unsigned is required"),
+        (["--trust", "trust.toml", "--allow-unsigned"], "argument --allow-unsigned: not allowed with argument --trust"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main([*asked, *options])
+        assert message in capsys.readouterr().err

@@ -49,7 +49,7 @@ def test_a_bundle_says_what_is_in_it_and_is_reproducible(tmp_path: Path) -> None
     first = compile_bundle(features=small_features(), model=model, policy=POLICY, output=tmp_path / "a.qt")
     second = compile_bundle(features=small_features(), model=model, policy=POLICY, output=tmp_path / "b.qt")
     assert (tmp_path / "a.qt").read_bytes() == (tmp_path / "b.qt").read_bytes()
-    assert first.bundle_id == second.bundle_id == qt.Engine.load(first.path).bundle_id
+    assert first.bundle_id == second.bundle_id == qt.Engine.load(first.path, allow_unsigned=True).bundle_id
     manifest = read_bundle(first.path).manifest
     assert manifest.features == ("amount", "count")
     assert manifest.forest is not None
@@ -63,7 +63,7 @@ def test_a_bundle_says_what_is_in_it_and_is_reproducible(tmp_path: Path) -> None
 def test_the_models_features_are_found_by_name_in_any_order(tmp_path: Path) -> None:
     model = trained(["count", "amount"])
     compile_bundle(features=small_features(), model=model, policy=POLICY, output=tmp_path / "a.qt")
-    engine = qt.Engine.load(tmp_path / "a.qt")
+    engine = qt.Engine.load(tmp_path / "a.qt", allow_unsigned=True)
     vectors = np.random.default_rng(1).normal(size=(50, 2))
     theirs = model.inplace_predict(vectors[:, ::-1], predict_type="margin").astype(np.float64)
     np.testing.assert_array_equal(engine._margins(vectors), theirs)
@@ -75,7 +75,7 @@ def test_linear_trees_are_held_to_the_rows_whose_margins_are_finite(tmp_path: Pa
     parameters = {"linear_tree": True, "objective": "binary", "verbosity": -1, "num_threads": 1, "num_leaves": 5}
     model = lightgbm.train(parameters, lightgbm.Dataset(vectors, vectors[:, 0] > vectors[:, 1]), 4)
     compile_bundle(features=small_features(), model=model, policy=POLICY, output=tmp_path / "linear.qt")
-    ours = qt.Engine.load(tmp_path / "linear.qt")._margins(vectors)
+    ours = qt.Engine.load(tmp_path / "linear.qt", allow_unsigned=True)._margins(vectors)
     np.testing.assert_array_equal(ours, model.predict(vectors, raw_score=True))
 
 

@@ -77,7 +77,7 @@ def margins_of(model: Any, frame: Any) -> list[float]:
 def test_a_category_field_is_read_by_its_values(library: str, frame: Any, labels: Any, tmp_path: Path) -> None:
     model = trained(library, frame, labels)
     compile_bundle(features=features_of(Sale.colour), model=model, policy=POLICY, output=tmp_path / "a.qt")
-    engine = qt.Engine.load(tmp_path / "a.qt", max_keys=1, max_history_bytes=1 << 16)
+    engine = qt.Engine.load(tmp_path / "a.qt", max_keys=1, max_history_bytes=1 << 16, allow_unsigned=True)
     margins = [
         engine.score({"event_id": f"{row}", "at": row, "colour": colour, "weight": weight}).margin
         for row, (colour, weight) in enumerate(frame.itertuples(index=False))
@@ -93,7 +93,7 @@ def test_a_declared_value_the_model_never_saw_is_what_it_is_to_the_library(
 ) -> None:
     model = trained("lightgbm", frame, labels)
     compile_bundle(features=features_of(Sale.wider), model=model, policy=POLICY, output=tmp_path / "a.qt")
-    engine = qt.Engine.load(tmp_path / "a.qt", max_keys=1, max_history_bytes=1 << 16)
+    engine = qt.Engine.load(tmp_path / "a.qt", max_keys=1, max_history_bytes=1 << 16, allow_unsigned=True)
     unseen = frame.head(1).assign(colour=pandas.Categorical(["white"]))
     event = {"event_id": "x", "at": 1, "wider": "white", "weight": float(unseen["weight"][0])}
     assert engine.score(event).margin == margins_of(model, unseen)[0]
@@ -147,7 +147,7 @@ def cat(sales: Any) -> Any:
 
 def test_catboosts_text_is_read_by_the_values_of_a_field(cat: Any, sales: Any, tmp_path: Path) -> None:
     compile_bundle(features=features_of(Sale.wider), model=cat, policy=POLICY, output=tmp_path / "a.qt")
-    engine = qt.Engine.load(tmp_path / "a.qt", max_keys=1, max_history_bytes=1 << 16)
+    engine = qt.Engine.load(tmp_path / "a.qt", max_keys=1, max_history_bytes=1 << 16, allow_unsigned=True)
     # White is a value of the field that the model never saw, and zinc is none of the field.
     for row, colour in enumerate((*COLOURS, None, "white", "zinc")):
         event = {"event_id": f"{row}", "at": row, "wider": colour, "weight": 0.25}

@@ -197,10 +197,10 @@ def test_replay_in_any_batches_is_one_event_after_the_other(graphs: dict[str, Sp
     table = pa.table({"event_id": np.arange(count), "at": at, **fields, "amount": np.ones(count)})
 
     def replayed(size: int) -> Any:
-        engine = qt.Engine.load(graphs[name].path, hash_key=KEY)
+        engine = qt.Engine.load(graphs[name].path, hash_key=KEY, allow_unsigned=True)
         return pa.concat_tables([replay(engine, table.slice(first, size)) for first in range(0, count, size)])
 
-    engine = qt.Engine.load(graphs[name].path, hash_key=KEY)
+    engine = qt.Engine.load(graphs[name].path, hash_key=KEY, allow_unsigned=True)
     rows = []
     for event in table.to_pylist():
         rows.append(list(engine.features(event).values()))
@@ -226,12 +226,12 @@ def test_a_link_that_is_left_out_is_counted_and_visible(new_pair: Callable[[str]
 
 def test_what_is_saved_and_restored_goes_on_as_if_nothing_had_been(graphs: dict[str, Specimen], tmp_path: Path) -> None:
     pair = Pair(graphs["graph"])
-    pair.native = qt.Engine.load(graphs["graph"].path, hash_key=KEY)
+    pair.native = qt.Engine.load(graphs["graph"].path, hash_key=KEY, allow_unsigned=True)
     random = np.random.default_rng(8)
     for number in range(80):
         if number == 40:
             pair.native.save_state(tmp_path / "state")
-            pair.native = qt.Engine.load(graphs["graph"].path, hash_key=KEY)
+            pair.native = qt.Engine.load(graphs["graph"].path, hash_key=KEY, allow_unsigned=True)
             pair.native.restore_state(tmp_path / "state")
         card, device, email, labelled = (int(drawn) for drawn in random.integers(0, [30, 30, 30, number + 1]))
         event = {"event_id": number, "at": number * S, "card": card, "device": device, "email": email, "amount": 1}

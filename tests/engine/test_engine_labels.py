@@ -113,7 +113,7 @@ def labels_of(events: pa.Table, seed: int) -> pa.Table:
 def one_by_one(specimen: Any, events: pa.Table, labels: pa.Table) -> list[list[float]]:
     """Every event read, then observed; every label told before the first event that it is available for, or after its
     own."""
-    engine: Any = qt.Engine.load(specimen.path, hash_key=KEY)
+    engine: Any = qt.Engine.load(specimen.path, hash_key=KEY, allow_unsigned=True)
     waiting = sorted(labels.to_pylist(), key=lambda label: label["available_at"])
     seen: set[str] = set()
     rows = []
@@ -155,10 +155,12 @@ def test_replay_with_labels_in_any_batches_is_one_after_the_other(wide: Any) -> 
     names = wide.features.names
     expected = one_by_one(wide, events, labels)
     assert any(value == 1.0 for value in np.array(expected)[:, names.index("frauds_10s")])
-    assert_same_features(replay(qt.Engine.load(wide.path, hash_key=KEY), events, labels=labels), names, expected)
+    assert_same_features(
+        replay(qt.Engine.load(wide.path, hash_key=KEY, allow_unsigned=True), events, labels=labels), names, expected
+    )
     for size in (37, 1):
         # Told with the batch of their event, long before they count.
-        engine = qt.Engine.load(wide.path, hash_key=KEY)
+        engine = qt.Engine.load(wide.path, hash_key=KEY, allow_unsigned=True)
         parts = []
         for first in range(0, events.num_rows, size):
             part = events.slice(first, size)
@@ -176,10 +178,12 @@ def test_the_order_of_labels_changes_nothing(wide: Any) -> None:
         .aggregate([("fraud", "min")])
         .rename_columns({"fraud_min": "fraud"})
     )
-    expected = replay(qt.Engine.load(wide.path, hash_key=KEY), events, labels=labels)
+    expected = replay(qt.Engine.load(wide.path, hash_key=KEY, allow_unsigned=True), events, labels=labels)
     for seed in range(3):
         shuffled = labels.take(pa.array(np.random.default_rng(seed).permutation(labels.num_rows)))
-        assert_same_tables(replay(qt.Engine.load(wide.path, hash_key=KEY), events, labels=shuffled), expected)
+        assert_same_tables(
+            replay(qt.Engine.load(wide.path, hash_key=KEY, allow_unsigned=True), events, labels=shuffled), expected
+        )
 
 
 def test_when_a_label_comes_within_the_delay_changes_nothing(wide: Any) -> None:
@@ -195,7 +199,7 @@ def test_when_a_label_comes_within_the_delay_changes_nothing(wide: Any) -> None:
         available_at = first_at + random.integers(0, most_us + 1, len(ids))
         order = pa.array(random.permutation(len(ids)))
         labels = pa.table({"event_id": ids, "fraud": fraud, "available_at": available_at}).take(order)
-        replayed = replay(qt.Engine.load(wide.path, hash_key=KEY), events, labels=labels)
+        replayed = replay(qt.Engine.load(wide.path, hash_key=KEY, allow_unsigned=True), events, labels=labels)
         found.append(replayed.select(["rate_10s_after_5s", "frauds_10s_after_5s", "labels_10s_after_5s"]))
     assert_same_tables(found[1], found[0])
     assert_same_tables(found[2], found[0])
@@ -218,17 +222,17 @@ def test_replay_refuses_labels_that_do_not_fit(wide: Any) -> None:
         ({**one, "fraud": [1]}, '^fraud: expected True or False, found an Arrow column of format "l"$'),
     ):
         with pytest.raises(LabelError, match=message):
-            replay(qt.Engine.load(wide.path), events, labels=pa.table(wrong))
+            replay(qt.Engine.load(wide.path, allow_unsigned=True), events, labels=pa.table(wrong))
     with pytest.raises(LabelError, match="labels: expected an object with the Arrow PyCapsule interface, found dict"):
-        replay(qt.Engine.load(wide.path), events, labels=one)
+        replay(qt.Engine.load(wide.path, allow_unsigned=True), events, labels=one)
     both = pa.table({"event_id": ["?", "1"], "fraud": [True, True], "available_at": [0, 0]})
-    engine = qt.Engine.load(wide.path)
+    engine = qt.Engine.load(wide.path, allow_unsigned=True)
     replay(engine, events, labels=both, errors="keep")
     assert (engine.counters()["labels"], engine.counters()["unknown_labels"]) == (1, 1)
 
 
 def test_a_batch_of_labels_says_what_it_refused_and_takes_the_rest(wide: Any) -> None:
-    engine: Any = qt.Engine.load(wide.path)
+    engine: Any = qt.Engine.load(wide.path, allow_unsigned=True)
     event = {"customer": "c", "amount": 1, "distance": 0, "present": True, "channel": "web", "at": 0}
     for number in range(3):
         engine.observe({**event, "event_id": number})
@@ -251,11 +255,11 @@ def test_a_batch_of_labels_says_what_it_refused_and_takes_the_rest(wide: Any) ->
 
 def test_an_engine_that_is_told_no_label_knows_of_no_fraud(wide: Any, specimens: dict[str, Any]) -> None:
     events = stream(50, seed=11)
-    found = replay(qt.Engine.load(wide.path), events)
+    found = replay(qt.Engine.load(wide.path, allow_unsigned=True), events)
     for name in ("frauds_10s", "labels_10s"):
         assert not np.nan_to_num(found[name].to_numpy()).any()  # what is too late for its customer has no value at all
     assert np.isnan(found["rate_10s"].to_numpy()).all()
-    without: Any = qt.Engine.load(specimens["tight"].path)
+    without: Any = qt.Engine.load(specimens["tight"].path, allow_unsigned=True)
     for tell_it in (
         lambda: without.label("0", True, 0),
         lambda: without.label_batch(labels_of(events, 1)),
@@ -270,10 +274,10 @@ def test_an_engine_that_is_told_no_label_knows_of_no_fraud(wide: Any, specimens:
 def test_what_labels_changed_is_saved_and_restored(wide: Any, tmp_path: Any) -> None:
     events = stream(200, seed=12)
     labels = labels_of(events, seed=13)
-    told: Any = qt.Engine.load(wide.path, hash_key=KEY)
+    told: Any = qt.Engine.load(wide.path, hash_key=KEY, allow_unsigned=True)
     replay(told, events.slice(0, 100), labels=labels, errors="keep")
     told.save_state(tmp_path / "state")
-    restored: Any = qt.Engine.load(wide.path, hash_key=KEY)
+    restored: Any = qt.Engine.load(wide.path, hash_key=KEY, allow_unsigned=True)
     restored.restore_state(tmp_path / "state")
     rest = events.slice(100)
     assert_same_tables(replay(restored, rest, labels=labels), replay(told, rest, labels=labels))

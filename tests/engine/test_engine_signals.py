@@ -79,7 +79,9 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def loaded(path: Path, **options: Any) -> Any:
-    return qt.Engine.load(path, **{"hash_key": KEY, "max_keys": 1000, "max_history_bytes": 1 << 22, **options})
+    return qt.Engine.load(
+        path, **{"hash_key": KEY, "max_keys": 1000, "max_history_bytes": 1 << 22, **options}, allow_unsigned=True
+    )
 
 
 def optional(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

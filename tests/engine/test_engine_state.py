@@ -32,7 +32,7 @@ SMALL: dict[str, Any] = {"hash_key": KEY, "max_keys": 100, "max_history_bytes": 
 
 
 def loaded(path: Path, **options: Any) -> Any:
-    return qt.Engine.load(path, **{**SMALL, **options})
+    return qt.Engine.load(path, **{**SMALL, **options}, allow_unsigned=True)
 
 
 def told(engine: Any, operation: str, event: object) -> tuple[Any, ...]:
@@ -361,7 +361,8 @@ def test_a_kill_in_the_middle_leaves_what_was_there(bundle: Path, saved: Path, s
     before = saved.read_bytes()
     program = (
         "import os, sys, quickthorn as qt\n"
-        f"engine = qt.Engine.load(sys.argv[1], hash_key={KEY!r}, max_keys=100, max_history_bytes=1 << 22)\n"
+        f"engine = qt.Engine.load(sys.argv[1], hash_key={KEY!r}, max_keys=100, max_history_bytes=1 << 22, "
+        "allow_unsigned=True)\n"
         f"{sabotage}\n"
         "engine.save_state(sys.argv[2])\n"
     )

@@ -52,12 +52,12 @@ def test_replay_in_any_batches_is_one_event_after_the_other(specimens: Any, name
     names = list(specimen.features.names)
 
     def replayed(size: int, threads: int = 1) -> Any:
-        engine = qt.Engine.load(specimen.path, hash_key=KEY)
+        engine = qt.Engine.load(specimen.path, hash_key=KEY, allow_unsigned=True)
         parts = [replay(engine, table.slice(first, size), threads=threads) for first in range(0, table.num_rows, size)]
         return pa.concat_tables(parts)
 
     whole = replayed(table.num_rows)
-    engine = qt.Engine.load(specimen.path, hash_key=KEY)
+    engine = qt.Engine.load(specimen.path, hash_key=KEY, allow_unsigned=True)
     rows = []
     for event in table.to_pylist():
         rows.append(list(engine.features(event).values()))
@@ -72,7 +72,7 @@ def test_replay_in_any_batches_is_one_event_after_the_other(specimens: Any, name
 @pytest.mark.parametrize("threads", [0, -1, 257, 1.0, True, "2", None])
 def test_a_number_of_threads_that_is_none_is_refused(specimens: Any, threads: Any) -> None:
     with pytest.raises(ValueError, match=r"^threads: expected 1 to 256, found "):
-        replay(qt.Engine.load(specimens["tight"].path), stream(1, seed=1), threads=threads)
+        replay(qt.Engine.load(specimens["tight"].path, allow_unsigned=True), stream(1, seed=1), threads=threads)
 
 
 class Login(qt.Event):
@@ -90,7 +90,7 @@ def test_an_estimated_number_of_distinct_values_keeps_to_its_stated_error(tmp_pa
         features[f"n_{over}"] = qt.distinct(Login.user, by=Login.device, over=over, cap=cap, up_to=1024)
         features[f"exact_{over}"] = qt.distinct_is_exact(Login.user, by=Login.device, over=over, cap=cap, up_to=1024)
     compile_bundle(features=features, output=tmp_path / "logins.qt")
-    engine: Any = qt.Engine.load(tmp_path / "logins.qt", hash_key=KEY)
+    engine: Any = qt.Engine.load(tmp_path / "logins.qt", hash_key=KEY, allow_unsigned=True)
     errors: dict[int, list[float]] = {}
     number = 0
     for device in range(150):

@@ -18,7 +18,7 @@ from .conftest import Versions
 
 
 def test_what_is_in_the_files_is_compared_line_by_line(versions: Versions) -> None:
-    found = compare(versions.champion, versions.challenger)
+    found = compare(versions.champion, versions.challenger, allow_unsigned=True)
     assert (found.old_version, found.new_version) == (1, 2)
     assert found.schema == ()
     assert found.features == ("+ mean",)
@@ -28,11 +28,11 @@ def test_what_is_in_the_files_is_compared_line_by_line(versions: Versions) -> No
 
 
 def test_what_both_decide_is_what_single_decisions_say(versions: Versions) -> None:
-    found = compare(versions.champion, versions.challenger, versions.payments, label="fraud")
+    found = compare(versions.champion, versions.challenger, versions.payments, label="fraud", allow_unsigned=True)
     events = versions.payments.drop_columns(["fraud"]).to_pylist()
     decided = []
     for path in (versions.champion, versions.challenger):
-        engine = qt.Engine.load(path)
+        engine = qt.Engine.load(path, allow_unsigned=True)
         decided.append([engine.decide(event) for event in events])
     swaps = Counter(
         f"{old.outcome} → {new.outcome}" for old, new in zip(*decided, strict=True) if old.outcome != new.outcome
@@ -53,7 +53,7 @@ def test_what_both_decide_is_what_single_decisions_say(versions: Versions) -> No
 
 
 def test_a_bundle_differs_from_itself_in_nothing(versions: Versions) -> None:
-    found = compare(versions.champion, versions.champion, versions.payments, label="fraud")
+    found = compare(versions.champion, versions.champion, versions.payments, label="fraud", allow_unsigned=True)
     assert (found.schema, found.features, found.policy, found.swaps) == ((), (), (), {})
     assert found.scores is not None
     assert (found.scores.largest, found.scores.psi) == (0.0, 0.0)
@@ -83,6 +83,6 @@ def test_nothing_to_compare_is_not_a_number() -> None:
 
 def test_wrong_files_and_labels_are_refused(versions: Versions) -> None:
     with pytest.raises(BundleError, match="expected a readable bundle file"):
-        compare(versions.champion, "none.qt")
+        compare(versions.champion, "none.qt", allow_unsigned=True)
     with pytest.raises(EventError, match="expected a column 'chargeback' with labels, found event_id, at"):
-        compare(versions.champion, versions.challenger, versions.payments, label="chargeback")
+        compare(versions.champion, versions.challenger, versions.payments, label="chargeback", allow_unsigned=True)

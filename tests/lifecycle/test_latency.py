@@ -40,7 +40,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_made_up_events_fit_any_schema(bundle: Path) -> None:
-    engine = qt.Engine.load(bundle, errors="raise")
+    engine = qt.Engine.load(bundle, errors="raise", allow_unsigned=True)
     events = sample_events(engine.manifest.schema, 400)
     assert {engine.observe(event) for event in events} == {"ok"}
     columns = {name: {event[name] for event in events} for name in events[0]}
@@ -53,7 +53,7 @@ def test_made_up_events_fit_any_schema(bundle: Path) -> None:
 
 
 def test_made_up_events_go_on_where_they_stopped(bundle: Path) -> None:
-    schema = qt.Engine.load(bundle).manifest.schema
+    schema = qt.Engine.load(bundle, allow_unsigned=True).manifest.schema
     events = sample_events(schema, 50, seed=3) + sample_events(schema, 50, seed=3, first=50)
     assert len({event["event_id"] for event in events}) == 100
     assert events == sample_events(schema, 50, seed=3) + sample_events(schema, 50, seed=3, first=50)
@@ -61,7 +61,7 @@ def test_made_up_events_go_on_where_they_stopped(bundle: Path) -> None:
 
 
 def test_every_call_is_counted_once(bundle: Path) -> None:
-    engine = qt.Engine.load(bundle)
+    engine = qt.Engine.load(bundle, allow_unsigned=True)
     latency = measure_latency(engine, sample_events(engine.manifest.schema, 200), cold_calls=7)
     # A tenth warms up, the last are cold.
     assert (latency.hot.calls, latency.cold.calls) == (173, 7)
@@ -109,7 +109,7 @@ def test_a_wrong_budget_is_refused_in_one_sentence(tmp_path: Path, text: str, me
 
 
 def test_what_cannot_be_measured_is_refused(bundle: Path, tmp_path: Path) -> None:
-    engine = qt.Engine.load(bundle)
+    engine = qt.Engine.load(bundle, allow_unsigned=True)
     events = sample_events(engine.manifest.schema, 20)
     with pytest.raises(BudgetError, match="expected at least 10 to measure with, found 9"):
         measure_latency(engine, events[:9])

@@ -154,7 +154,7 @@ def test_published_xgboost_figures_are_reached_natively(
         output=tmp_path / "handbook.qt",
     )
 
-    engine = qt.Engine.load(tmp_path / "handbook.qt")
+    engine = qt.Engine.load(tmp_path / "handbook.qt", allow_unsigned=True)
     days = [np.flatnonzero(split.day == day) for day in range(split.day.max() + 1)]
     decided = []
     for rows in days:

@@ -162,7 +162,7 @@ def test_a_bundle_of_features_scores_nothing(tmp_path: Any) -> None:
     from quickthorn.compiling import compile_bundle
 
     compile_bundle(features=payment_features(), output=tmp_path / "features.qt")
-    engine = qt.Engine.load(tmp_path / "features.qt")
+    engine = qt.Engine.load(tmp_path / "features.qt", allow_unsigned=True)
     table = pa.Table.from_pylist(payments(3))
     for refused in (engine.decide_batch, engine.score_batch):
         with pytest.raises(BundleError, match="a bundle of features only"):

@@ -62,7 +62,7 @@ def test_native_decisions_are_the_reference_s(
 
 
 def load(path: Path, **options: Any) -> qt.Engine:
-    return qt.Engine.load(path, hash_key=KEY, max_keys=1_000, max_history_bytes=1 << 22, **options)
+    return qt.Engine.load(path, hash_key=KEY, max_keys=1_000, max_history_bytes=1 << 22, **options, allow_unsigned=True)
 
 
 def test_a_batch_says_the_same_as_single_decisions(calibrated: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_batch_says_the_same_as_single_decisions(calibrated: Path) -> None:
 
 
 def test_a_retried_event_draws_the_same_again_and_another_key_draws_others(calibrated: Path) -> None:
-    engine, other = load(calibrated), qt.Engine.load(calibrated, hash_key=bytes(16))
+    engine, other = load(calibrated), qt.Engine.load(calibrated, hash_key=bytes(16), allow_unsigned=True)
     explored = [engine.score(event).rule == "exploration" for event in payments(300, seed=6)]
     assert explored == [engine.score(event).rule == "exploration" for event in payments(300, seed=6)]
     assert explored != [other.score(event).rule == "exploration" for event in payments(300, seed=6)]

@@ -25,7 +25,7 @@ FORBIDDEN = "numpy numba llvmlite treelite xgboost lightgbm sklearn scipy pandas
 def test_serving_in_a_fresh_interpreter_imports_no_compiler_and_no_training_library(bundle: Path) -> None:
     program = (
         "import sys, quickthorn as qt\n"
-        f"engine = qt.Engine.load({str(bundle)!r})\n"
+        f"engine = qt.Engine.load({str(bundle)!r}, allow_unsigned=True)\n"
         f"assert engine.decide({EVENT!r}).status == 'ok'\n"
         f"engine.score({EVENT!r}), engine.observe({EVENT!r}), engine.features({EVENT!r})\n"
         f"found = [name for name in {FORBIDDEN!r}.split() if name in sys.modules]\n"
@@ -56,7 +56,7 @@ def test_a_flipped_bit_in_any_member_is_refused(bundle: Path, tmp_path: Path, me
     altered = tmp_path / "altered.qt"
     altered.write_bytes(image)
     with pytest.raises(BundleError, match=f"member {member}: its bytes do not have the digest"):
-        qt.Engine.load(altered)
+        qt.Engine.load(altered, allow_unsigned=True)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 63, 64, 1_000, -1])
@@ -65,7 +65,7 @@ def test_a_truncated_bundle_is_refused(bundle: Path, tmp_path: Path, kept: int) 
     short = tmp_path / "short.qt"
     short.write_bytes(image[:kept])
     with pytest.raises(BundleError, match="expected"):
-        qt.Engine.load(short)
+        qt.Engine.load(short, allow_unsigned=True)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_forest_that_disagrees_with_its_golden_vectors_is_refused(
     lying = tmp_path / "lying.qt"
     write_bundle(lying, honest.manifest, members)
     with pytest.raises(BundleError, match=message):
-        qt.Engine.load(lying)
+        qt.Engine.load(lying, allow_unsigned=True)
 
 
 def test_a_library_that_is_none_is_refused_and_the_loaded_engine_goes_on(
@@ -107,7 +107,7 @@ def test_a_library_that_is_none_is_refused_and_the_loaded_engine_goes_on(
     broken = tmp_path / "broken.qt"
     write_bundle(broken, honest.manifest, members)
     with pytest.raises(BundleError, match=r"broken\.qt: library: cannot be mapped"):
-        qt.Engine.load(broken)
+        qt.Engine.load(broken, allow_unsigned=True)
     assert engine.score(EVENT).margin == before
 
 
@@ -120,9 +120,9 @@ def test_another_processors_bundle_is_refused(bundle: Path, tmp_path: Path) -> N
     members["library/x86-64-v9.so"] = honest.members["library/x86-64-v2.so"]
     write_bundle(foreign, msgspec.structs.replace(honest.manifest, targets=("x86-64-v9",)), members)
     with pytest.raises(BundleError, match=r"expected a processor of level x86-64-v9, found one without it$"):
-        qt.Engine.load(foreign)
+        qt.Engine.load(foreign, allow_unsigned=True)
     with pytest.raises(BundleError, match=r"found one without it \(asked for: x86-64-v9\)"):
-        qt.Engine.load(bundle, target="x86-64-v9")
+        qt.Engine.load(bundle, target="x86-64-v9", allow_unsigned=True)
 
 
 def test_every_level_this_processor_runs_decides_alike(bundle: Path, load: Callable[..., qt.Engine]) -> None:
@@ -136,12 +136,12 @@ def test_every_level_this_processor_runs_decides_alike(bundle: Path, load: Calla
 
 def test_a_path_without_a_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"none\.qt: expected a readable bundle file"):
-        qt.Engine.load(tmp_path / "none.qt")
+        qt.Engine.load(tmp_path / "none.qt", allow_unsigned=True)
     (tmp_path / "text.qt").write_text(
         "a policy, say, given by mistake; it is long enough to hold a prelude of 64 bytes"
     )
     with pytest.raises(BundleError, match="expected a Quickthorn bundle"):
-        qt.Engine.load(tmp_path / "text.qt")
+        qt.Engine.load(tmp_path / "text.qt", allow_unsigned=True)
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,9 @@ def test_native_decisions_are_the_reference_s(tmp_path: Path, booster: xgboost.B
     policy, features = random_policy(seed), payment_features()
     compile_bundle(features=features, model=booster, policy=policy, output=tmp_path / "a.qt", target=level)
     assert Policy.from_toml(policy.as_toml()) == policy
-    engine = qt.Engine.load(tmp_path / "a.qt", hash_key=KEY, max_keys=1_000, max_history_bytes=1 << 22)
+    engine = qt.Engine.load(
+        tmp_path / "a.qt", hash_key=KEY, max_keys=1_000, max_history_bytes=1 << 22, allow_unsigned=True
+    )
     reference = ReferenceEngine(features, load_model(booster).ensemble, policy, hash_key=KEY)
     events = payments(400, seed)
     rules = set()
@@ -164,7 +166,9 @@ def test_native_decisions_are_the_reference_s(tmp_path: Path, booster: xgboost.B
         assert found.margin == expected.margin or math.isnan(expected.margin)
         rules.add(found.rule)
     assert len(rules) > 7, rules
-    again = qt.Engine.load(tmp_path / "a.qt", hash_key=KEY, max_keys=1_000, max_history_bytes=1 << 22)
+    again = qt.Engine.load(
+        tmp_path / "a.qt", hash_key=KEY, max_keys=1_000, max_history_bytes=1 << 22, allow_unsigned=True
+    )
     batch = again.decide_batch(pa.Table.from_pylist([event for event in events if event["channel"] != "fax"]))
     assert set(batch.rules) <= {rule or "" for rule in rules}
     assert (batch.rule_codes >= -1).all()

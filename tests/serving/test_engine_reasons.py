@@ -46,7 +46,7 @@ def explained(model: xgboost.Booster, level: str, tmp_path_factory: pytest.TempP
 
 
 def load(path: Path) -> Any:
-    return qt.Engine.load(path, hash_key=bytes(16), max_keys=1_000, max_history_bytes=1 << 22)
+    return qt.Engine.load(path, hash_key=bytes(16), max_keys=1_000, max_history_bytes=1 << 22, allow_unsigned=True)
 
 
 def test_reasons_are_the_codes_that_add_most_where_the_policy_asks(explained: Path, model: xgboost.Booster) -> None:

@@ -118,6 +118,6 @@ def test_a_bundle_with_contributions(model: xgboost.Booster, level: str, tmp_pat
     )
     assert read_bundle(path).manifest.golden is not None
     assert "golden/contributions.f64" in read_bundle(path).members
-    qt.Engine.load(path, max_keys=100, max_history_bytes=1 << 22)
+    qt.Engine.load(path, max_keys=100, max_history_bytes=1 << 22, allow_unsigned=True)
     with pytest.raises(ModelError, match="contributions: expected a model whose margins they explain, found none"):
         compile_bundle(features=payment_features(), output=path, contributions=True)

@@ -116,6 +116,18 @@ def test_a_signature_that_a_known_key_did_not_make_is_refused(
     assert "signature of ci: expected a signature by key" in refusal(bundle_file, trust_file())
 
 
+def test_without_a_trust_file_an_engine_must_be_told_to_ask_nobody(signed: Path, trust_file: TrustFile) -> None:
+    expected = (
+        r"fraud\.qt: expected trust=, a trust file to hold its signatures to, or allow_unsigned=True, found neither"
+    )
+    with pytest.raises(SigningError, match=expected):
+        qt.Engine.load(signed)
+    with pytest.raises(ValueError, match="allow_unsigned: expected False along with trust="):
+        qt.Engine.load(signed, trust=trust_file(), allow_unsigned=True)
+    with pytest.raises(BundleError, match="cannot be mapped"):
+        qt.Engine.load(signed, allow_unsigned=True)
+
+
 def test_an_engine_asks_before_it_maps(signed: Path, bundle_file: Path, trust_file: TrustFile) -> None:
     # The library in this bundle is no library: whoever tried to map it would say so.
     with pytest.raises(BundleError, match="cannot be mapped"):

@@ -42,6 +42,6 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Callable[[qt.FeatureSet], 
     def both(features: qt.FeatureSet) -> Both:
         path = folder / f"{len(list(folder.iterdir()))}.qt"
         compile_bundle(features=features, output=path, target="x86-64-v2")
-        return Both(features, qt.Engine.load(path))
+        return Both(features, qt.Engine.load(path, allow_unsigned=True))
 
     return both

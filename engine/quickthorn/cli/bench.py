@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from quickthorn.cli.refusal import DONE, FAILED, refuse
+from quickthorn.cli.trust_options import add_trust_options
 from quickthorn.errors import QuickthornError
 from quickthorn.lifecycle import Budget, Latency, measure_latency, percentile_table, read_events, sample_events
 from quickthorn.serving import Engine
@@ -28,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--calls", type=int, default=50_000, help="how many events to decide (default %(default)s)")
     parser.add_argument("--budget", type=Path, metavar="BUDGET.toml", help="limits, such as hot.p99_us = 20")
-    parser.add_argument("--trust", type=Path, metavar="TRUST.toml", help="trust file that signatures are held to")
+    add_trust_options(parser, "trust file that signatures are held to")
     parser.add_argument("--json", action="store_true", help="print what was found as one JSON object")
     parser.set_defaults(run=run)
 
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print; returns the exit code."""
     try:
         budget = Budget.from_toml(args.budget) if args.budget is not None else Budget()
-        engine = Engine.load(args.bundle, trust=args.trust)
+        engine = Engine.load(args.bundle, trust=args.trust, allow_unsigned=args.allow_unsigned)
         events = (
             sample_events(engine.manifest.schema, args.calls)
             if args.events is None

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from quickthorn.cli.refusal import DONE, refuse
+from quickthorn.cli.trust_options import add_trust_options
 from quickthorn.errors import QuickthornError
 from quickthorn.lifecycle import Comparison, compare, read_event_table
 
@@ -23,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("old", type=Path, help="bundle file that is in use")
     parser.add_argument("new", type=Path, help="bundle file that would take its place")
     add_events(parser)
-    parser.add_argument("--trust", type=Path, metavar="TRUST.toml", help="trust file that both are held to")
+    add_trust_options(parser, "trust file that both are held to")
     parser.add_argument("--json", action="store_true", help="print what was found as one JSON object")
     parser.set_defaults(run=run)
 
@@ -40,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
     """Compare and print; returns the exit code."""
     try:
         events = read_event_table(args.events) if args.events is not None else None
-        found = compare(args.old, args.new, events, label=args.label, trust=args.trust)
+        found = compare(
+            args.old, args.new, events, label=args.label, trust=args.trust, allow_unsigned=args.allow_unsigned
+        )
     except QuickthornError as error:
         return refuse("diff", error)
     if args.json:

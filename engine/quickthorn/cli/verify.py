@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from quickthorn.cli.refusal import DONE, FAILED, refuse
+from quickthorn.cli.trust_options import add_trust_options
 from quickthorn.errors import BundleError, SigningError, StateError
 
 DESCRIPTION = (
@@ -22,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Register the verb `verify`."""
     parser = subparsers.add_parser("verify", help="check a bundle", description=DESCRIPTION)
     parser.add_argument("bundle", type=Path, help="bundle file to check")
-    parser.add_argument("--trust", type=Path, metavar="TRUST.toml", help="trust file that signatures are held to")
+    add_trust_options(parser, "trust file that signatures are held to")
     parser.add_argument("--json", action="store_true", help="print what was found as one JSON object")
     parser.set_defaults(run=run)
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     for signer in found["signers"]:
         print(f"  signed as {signer['role']} by {signer['name']} ({signer['key_id'][:16]})")
     if trust is None:
-        print(f"  signatures: {found['signatures']}, not looked at, as no trust file was given")
+        print(f"  signatures: {found['signatures']}, not looked at, as --allow-unsigned was given")
     ran, rows = ", ".join(found["targets_run"]), found["golden_rows"]
     print(f"  {rows} golden vectors agree on {ran}" if rows else f"  maps on {ran}; without a forest nothing is proven")
     if found["targets_not_run"]:
@@ -68,7 +69,7 @@ def _checked(path: Path, trust: Any) -> dict[str, Any]:
     runs = [target for target in targets if _native.processor_supports(target)]
     for target in runs or targets[:1]:
         # Read again, so that what is mapped was verified in the very bytes that are mapped.
-        Engine.load(path, target=target, trust=trust)
+        Engine.load(path, target=target, trust=trust, allow_unsigned=trust is None)
     golden = bundle.manifest.golden
     return {
         "bundle_id": bundle.bundle_id,

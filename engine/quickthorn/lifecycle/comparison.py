@@ -76,12 +76,14 @@ def compare(
     *,
     label: str | None = None,
     trust: str | os.PathLike[str] | Trust | None = None,
+    allow_unsigned: bool = False,
 ) -> Comparison:
     """Compare two bundle files, and, with events, what they decide.
 
     ``events``  an Arrow table in event-time order, None to compare what is in the files alone
     ``label``   the name of a column of 0 and 1 in it, for how well both rank; not shown to the bundles
     ``trust``   a trust file, or a Trust, that both must pass
+    ``allow_unsigned``  load them without one, and look at no signatures
 
     Raises BundleError or SigningError for a file that does not load, and EventError for events without that column.
     """
@@ -97,7 +99,7 @@ def compare(
         features=_changes(before.manifest.features, after.manifest.features),
         policy=_changes(_policy_lines(before), _policy_lines(after)),
     )
-    engines = [Engine.load(path, trust=trust) for path in (old, new)]
+    engines = [Engine.load(path, trust=trust, allow_unsigned=allow_unsigned) for path in (old, new)]
     if events is None:
         return found
     if any(engine.manifest.forest is None for engine in engines):

@@ -16,7 +16,7 @@ from quickthorn.bundle.manifest import (
     GOLDEN_SCORES,
     library_member,
 )
-from quickthorn.errors import BundleError, PolicyError, StateError
+from quickthorn.errors import BundleError, PolicyError, SigningError, StateError
 from quickthorn.event import Signal
 from quickthorn.native import _native
 from quickthorn.serving import state_file
@@ -62,6 +62,7 @@ class Engine(_native.Engine):
         target: str | None = None,
         state: str | os.PathLike[str] | None = None,
         trust: str | os.PathLike[str] | Trust | None = None,
+        allow_unsigned: bool = False,
     ) -> Engine:
         """Read, verify and map a bundle; the golden vectors are held to before the engine is handed out.
 
@@ -76,11 +77,14 @@ class Engine(_native.Engine):
                                and ``max_history_bytes`` that it was saved with
         ``target``             the bundle's library to use, by CPU level; by default the best that this processor runs
         ``trust``              a trust file, or a Trust: the bundle must be signed as it demands before any of its code
-                               is mapped; by default signatures are not looked at
+                               is mapped
+        ``allow_unsigned``     load without ``trust``, and look at no signatures: for bundles made on the spot, as in
+                               tests and notebooks
 
         Raises BundleError for a file that is damaged, altered, of another format, compiled for another processor or
-        not what its golden vectors say; SigningError for one that is not signed as ``trust`` demands; StateError where
-        the address space cannot be reserved, or the state is not one that this engine can go on from.
+        not what its golden vectors say; SigningError for one that is not signed as ``trust`` demands, or where
+        neither ``trust`` nor ``allow_unsigned`` is given; StateError where the address space cannot be reserved, or the
+        state is not one that this engine can go on from.
         """
         if errors not in ("fallback", "raise"):
             raise ValueError(f'errors: expected "fallback" or "raise", found {errors!r}')
@@ -91,7 +95,14 @@ class Engine(_native.Engine):
                 raise StateError(f"{name}: expected 1 to {most}, found {value!r}")
         secret = hash_key if hash_key is not None else os.urandom(_HASH_KEY_BYTES)
         origin = os.fspath(path)
+        if trust is not None and allow_unsigned:
+            raise ValueError("allow_unsigned: expected False along with trust=, found True")
         bundle = read_bundle(path)
+        if trust is None and not allow_unsigned:
+            raise SigningError(
+                f"{origin}: expected trust=, a trust file to hold its signatures to, or allow_unsigned=True, "
+                "found neither"
+            )
         if trust is not None:
             _check_trust(trust, bundle, origin)
         manifest = bundle.manifest
