@@ -63,6 +63,10 @@ class ToolchainError(QuickthornError):
     """No usable C++ compiler was found, or it refused the generated source."""
 
 
+class ProjectError(QuickthornError):
+    """A project file is malformed, or together with the command line does not say what to compile."""
+
+
 class BundleError(QuickthornError):
     """A bundle file is truncated, altered, of another format, or does not do what its golden vectors say."""
 

@@ -15,6 +15,19 @@ import quickthorn as qt
 from quickthorn.compiling import compile_bundle
 
 POLICY = '[thresholds]\nreview = {review}\ndecline = 0.8\n\n[fallback]\ninvalid = "review"\n'
+REASONS = """
+population = "payments of last year"
+
+[[reason]]
+code = "R1"
+text = "the amount is unusual"
+features = [{of_amount}]
+
+[[reason]]
+code = "R2"
+text = "many payments in a day"
+features = ["count"]
+"""
 TARGET = "x86-64-v2"
 
 
@@ -68,8 +81,16 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Versions:
         policy = folder / f"policy{version}.toml"
         policy.write_text(POLICY.format(review=review))
         output = folder / f"fraud{version}.qt"
+        reasons = folder / f"reasons{version}.toml"
+        reasons.write_text(REASONS.format(of_amount='"amount", "mean"' if with_mean else '"amount"'))
         compile_bundle(
-            features=declared, model=models[-1], policy=policy, output=output, target=TARGET, version=version
+            features=declared,
+            model=models[-1],
+            policy=policy,
+            reasons=reasons,
+            output=output,
+            target=TARGET,
+            version=version,
         )
     random = np.random.default_rng(6)
     amounts = np.round(random.exponential(12_000, 600)).astype(int)

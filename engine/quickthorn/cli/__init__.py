@@ -8,6 +8,7 @@ from importlib import metadata
 
 from quickthorn.cli import bench, demo, diff, keygen, policy, production, sign, simulate, verify
 from quickthorn.cli import compile as compile_verb
+from quickthorn.cli import inspect as inspect_verb
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"quickthorn {metadata.version('quickthorn')}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
-    for verb in (compile_verb, policy, verify, keygen, sign, bench, diff, production, demo, simulate):
+    for verb in (compile_verb, policy, inspect_verb, verify, keygen, sign, bench, diff, production, demo, simulate):
         verb.add_parser(verbs)
     parsed = parser.parse_args(arguments)
     code: int = parsed.run(parsed)

@@ -6,14 +6,22 @@ import argparse
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
-from quickthorn.cli.refusal import refuse
-from quickthorn.errors import FeatureError, QuickthornError
+import msgspec
+
+from quickthorn.cli.progress import Steps
+from quickthorn.cli.refusal import DONE, refuse
+from quickthorn.errors import FeatureError, ProjectError, QuickthornError
 from quickthorn.features import FeatureSet
+from quickthorn.lifecycle import PROJECT_FILE, CompileSettings
 
 DESCRIPTION = (
     "Compile a feature set, a trained tree ensemble and a policy into one bundle file. The compiled forest "
-    "is held to the source library before anything is written: same leaf in every tree, same bits in every margin."
+    "is held to the source library before anything is written: same leaf in every tree, same bits in every margin. "
+    f"What the command line leaves out is taken from the table [compile] of a project file: {PROJECT_FILE} where it "
+    "is in the working directory, or the one that --project names. Without model and policy the bundle computes "
+    "features only. Exit code 0 where the bundle was written, 2 where it was not."
 )
 
 
@@ -21,25 +29,32 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Register the verb `compile`."""
     parser = subparsers.add_parser("compile", help="compile a bundle", description=DESCRIPTION)
     parser.add_argument(
-        "--features", required=True, metavar="FILE.py:NAME", help="Python file and the name of the FeatureSet in it"
+        "--project", type=Path, metavar="FILE.toml", help=f"project file (default: {PROJECT_FILE}, where there is one)"
     )
+    parser.add_argument("--features", metavar="FILE.py:NAME", help="Python file and the name of the FeatureSet in it")
     parser.add_argument(
-        "--model",
-        required=True,
-        type=Path,
-        help="model file: XGBoost .json or .ubj, LightGBM .txt, CatBoost .cbm or .json, scikit-learn .skops",
+        "--model", help="model file: XGBoost .json or .ubj, LightGBM .txt, CatBoost .cbm or .json, scikit-learn .skops"
     )
-    parser.add_argument("--policy", required=True, type=Path, help="policy file (TOML)")
-    parser.add_argument("--calibration", type=Path, help="calibration file, as Calibration.save writes it")
-    parser.add_argument("--reasons", type=Path, help="reason map (TOML), which brings contributions with it")
-    parser.add_argument("-o", "--output", required=True, type=Path, help="bundle file to write")
+    parser.add_argument("--policy", help="policy file (TOML)")
+    parser.add_argument("--calibration", help="calibration file, as Calibration.save writes it")
+    parser.add_argument("--reasons", help="reason map (TOML), which brings contributions with it")
+    parser.add_argument("-o", "--output", help="bundle file to write")
     parser.add_argument(
-        "--bundle-version", type=int, default=0, metavar="N", help="which of your bundles this is, counted upwards"
+        "--bundle-version",
+        type=int,
+        dest="version",
+        metavar="N",
+        help="which of your bundles this is, counted upwards (default: 0)",
     )
     parser.add_argument("--target", help="one CPU level, x86-64-v2, x86-64-v3 or x86-64-v4 (default: all three)")
     parser.add_argument(
-        "--contributions", action="store_true", help="explain margins too: what every feature adds to them"
+        "--contributions",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="explain margins too: what every feature adds to them",
     )
+    parser.add_argument("-q", "--quiet", action="store_true", help="do not say on standard error what is being done")
+    parser.add_argument("--json", action="store_true", help="print what was made as one JSON object")
     parser.set_defaults(run=run)
 
 
@@ -47,25 +62,38 @@ def run(args: argparse.Namespace) -> int:
     """Compile and print what was made; returns the exit code."""
     from quickthorn.compiling import compile_bundle
 
+    steps = Steps(quiet=args.quiet)
     try:
-        summary = compile_bundle(
-            features=load_features(args.features),
-            model=args.model,
-            policy=args.policy,
-            calibration=args.calibration,
-            reasons=args.reasons,
-            output=args.output,
-            target=args.target,
-            version=args.bundle_version,
-            contributions=args.contributions,
-        )
+        settings = _settings(args)
+        with steps:
+            steps("read the features")
+            features = load_features(settings.pop("features"))
+            summary = compile_bundle(features=features, on_step=steps, **settings)
     except QuickthornError as error:
         return refuse("compile", error)
+    if args.json:
+        print(msgspec.json.encode({"bundle": summary, "seconds": steps.seconds}, enc_hook=str).decode())
+        return DONE
     print(f"{summary.path}: {summary.size_bytes:,} bytes, bundle {summary.bundle_id[:16]}")
     print(f"  {summary.features} features, {summary.trees} trees")
     print(f"  for {', '.join(summary.targets)}")
-    print(f"  {summary.golden_rows} golden vectors agree with the source library in every leaf and every bit")
-    return 0
+    if summary.golden_rows:
+        print(f"  {summary.golden_rows} golden vectors agree with the source library in every leaf and every bit")
+    return DONE
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What to compile: the project file's settings, and over them the command line's."""
+    project = args.project if args.project is not None else Path(PROJECT_FILE)
+    read = args.project is not None or project.exists()
+    settings = msgspec.structs.asdict(CompileSettings.from_toml(project) if read else CompileSettings())
+    given = {name: getattr(args, name) for name in settings}
+    settings |= {name: value for name, value in given.items() if value is not None}
+    for name in ("features", "output"):
+        if settings[name] is None:
+            where = f"in {project}" if read else f"in {project}, which is not there"
+            raise ProjectError(f"{name}: expected --{name}, or compile.{name} {where}; found neither")
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def load_features(named: str) -> FeatureSet:

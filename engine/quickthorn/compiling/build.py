@@ -45,7 +45,7 @@ from quickthorn.native import _native
 from quickthorn.serving import Engine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from quickthorn.compiling.golden import GoldenVectors
     from quickthorn.forest.importing import LoadedModel
@@ -85,6 +85,7 @@ def compile_bundle(
     version: int = 0,
     contributions: bool = False,
     reasons: str | os.PathLike[str] | ReasonMap | None = None,
+    on_step: Callable[[str], object] = lambda step: None,
 ) -> BundleSummary:
     """Compile a feature set, a trained model and a policy into one bundle file, proven before it is written.
 
@@ -100,6 +101,7 @@ def compile_bundle(
     ``version`` which of your bundles this is: count upwards, so that a trust file can refuse what is older
     ``contributions``  the bundle explains its margins too: what every feature adds to them
     ``reasons``  the reason that each feature belongs to: a ReasonMap or its TOML file; it brings contributions with it
+    ``on_step``  called with what is being done, in words, as each step of it begins
 
     Raises FeatureError, ModelError, CalibrationError, PolicyError or ToolchainError for what cannot be compiled, and
     BundleError when the compiled forest disagrees with its source library in a single leaf or bit of a margin.
@@ -121,12 +123,14 @@ def compile_bundle(
     planned = plan(features)
     forest = None
     if model is not None and policy is not None:
-        forest = _forest(features, model, calibration, policy, contributions=contributions)
+        on_step("read the model")
+        forest = _forest(features, model, calibration, policy, contributions=contributions, on_step=on_step)
         if forest.policy.reasons and reasons is None:
             raise PolicyError("reasons: expected a reason map along with a policy that asks for reasons, found none")
-    manifest, members = _assemble(features, planned, forest, compiler, targets, Cache.chosen(cache))
+    manifest, members = _assemble(features, planned, forest, compiler, targets, Cache.chosen(cache), on_step)
     manifest = msgspec.structs.replace(manifest, version=version, reasons=reasons)
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
+        on_step("hold every library to the golden vectors")
         # Proven as the engine will see it: read, verified, mapped, and held to the source library's golden vectors.
         unproven = Path(scratch) / "bundle.qt"
         write_bundle(unproven, manifest, members)
@@ -151,6 +155,7 @@ def _forest(
     policy: str | os.PathLike[str] | Policy,
     *,
     contributions: bool,
+    on_step: Callable[[str], object],
 ) -> _Forest:
     from quickthorn.compiling.golden import golden_vectors
     from quickthorn.forest.importing import load_model
@@ -172,6 +177,7 @@ def _forest(
         )
     read.policy.check_scores(loaded.ensemble.link, calibrated=calibration is not None, origin=read.origin)
     conditions = compile_conditions(read, features.schema.fields, features.names)
+    on_step(f"ask {loaded.ensemble.source} for golden vectors")
     return _Forest(loaded, calibration, read.policy, conditions, golden_vectors(loaded, contributions=contributions))
 
 
@@ -188,12 +194,15 @@ def _assemble(
     compiler: Compiler,
     targets: tuple[str, ...],
     cache: Cache,
+    on_step: Callable[[str], object],
 ) -> tuple[Manifest, dict[str, bytes]]:
+    on_step("lower the features")
     # Features are compiled once, for the least demanding level: their bits must not depend on the processor.
     lowered = cache.get(plan_identity(planned, targets[0]), LoweredFeatures, lambda: lower(planned, targets[0]))
     ensemble = forest.model.ensemble if forest else None
     conditions = forest.conditions if forest else None
     explained = forest is not None and forest.golden.contributions is not None
+    on_step(f"compile the libraries for {', '.join(targets)}")
     libraries = link_libraries(
         compiler, targets, lowered, ensemble, cache, contributions=explained, conditions=conditions
     )

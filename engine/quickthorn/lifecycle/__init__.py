@@ -3,6 +3,8 @@
 from quickthorn.lifecycle.comparison import Comparison, ScoreShift, compare, population_stability
 from quickthorn.lifecycle.event_files import read_event_table, read_events
 from quickthorn.lifecycle.gates import GateResult, Gates, judge
+from quickthorn.lifecycle.importance import Importances, draw_importances, importances
+from quickthorn.lifecycle.inspection import Signature, describe, signatures_of
 from quickthorn.lifecycle.latency import (
     SWEEP_BYTES,
     Budget,
@@ -14,26 +16,34 @@ from quickthorn.lifecycle.latency import (
     timed,
 )
 from quickthorn.lifecycle.ledger import PROMOTER, Ledger, Recorded
+from quickthorn.lifecycle.project_file import PROJECT_FILE, CompileSettings
 from quickthorn.lifecycle.promotion import Promotion, promote, roll_back
 from quickthorn.lifecycle.sample_events import sample_events
 from quickthorn.lifecycle.store import Store
 
 __all__ = [
+    "PROJECT_FILE",
     "PROMOTER",
     "SWEEP_BYTES",
     "Budget",
     "Comparison",
+    "CompileSettings",
     "GateResult",
     "Gates",
+    "Importances",
     "Latency",
     "Ledger",
     "Percentiles",
     "Promotion",
     "Recorded",
     "ScoreShift",
+    "Signature",
     "Store",
     "compare",
     "deciding",
+    "describe",
+    "draw_importances",
+    "importances",
     "judge",
     "measure_latency",
     "percentile_table",
@@ -43,5 +53,6 @@ __all__ = [
     "read_events",
     "roll_back",
     "sample_events",
+    "signatures_of",
     "timed",
 ]

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from quickthorn.decision.policy_file import readable
 from quickthorn.errors import QuickthornError
 
 Settings = TypeVar("Settings")
@@ -24,6 +25,6 @@ def read_settings(
     except OSError as error:
         raise refusal(f"{origin}: expected a readable {what} file, found: {error.strerror}") from error
     except msgspec.ValidationError as error:
-        raise refusal(f"{origin}: {error}") from error
+        raise refusal(f"{origin}: {readable(str(error))}") from error
     except (ValueError, RecursionError) as error:
         raise refusal(f"{origin}: expected TOML, found a syntax error: {error}") from error

@@ -1,0 +1,73 @@
+"""`quickthorn inspect`: what is in a bundle."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import msgspec
+
+from quickthorn.bundle import read_bundle
+from quickthorn.cli.refusal import DONE, FAILED, refuse
+from quickthorn.errors import BundleError, QuickthornError, SigningError
+from quickthorn.lifecycle import describe, draw_importances, importances, signatures_of
+from quickthorn.signing import Trust
+
+DESCRIPTION = (
+    "Check every byte of a bundle against its digests and print what it says of itself: who signed it, the event's "
+    "fields, features, forest, calibration, policy, reasons, importances, members and tools. None of its code is run, "
+    "so it may be one for another processor. Exit code 0 where it was read, 1 where it is not signed as --trust "
+    "demands, 2 where it is no whole bundle or the picture cannot be drawn."
+)
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the verb `inspect`."""
+    parser = subparsers.add_parser("inspect", help="show what is in a bundle", description=DESCRIPTION)
+    parser.add_argument("bundle", type=Path, help="bundle file to look into")
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        metavar="FILE.png|svg",
+        help="draw the features' importances to this file (needs contributions in the bundle, and the extra plot)",
+    )
+    parser.add_argument("--trust", type=Path, metavar="TRUST.toml", help="trust file that signatures are held to")
+    parser.add_argument("--json", action="store_true", help="print the whole manifest and the rest as one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read and print; returns the exit code."""
+    try:
+        trust = Trust.from_toml(args.trust) if args.trust is not None else None
+        bundle = read_bundle(args.bundle)
+        weights = importances(bundle)
+        if args.picture is not None:
+            if weights is None:
+                raise BundleError(
+                    f"{args.bundle}: --picture: expected contributions to weigh features by, found a bundle that was "
+                    "compiled without --contributions"
+                )
+            draw_importances(weights, args.picture, f"bundle {bundle.short_id}, version {bundle.manifest.version}")
+    except QuickthornError as error:
+        return refuse("inspect", error)
+    try:
+        signatures = signatures_of(bundle, trust, str(args.bundle))
+    except SigningError as error:
+        return refuse("inspect", error, FAILED)
+    if args.json:
+        found = {
+            "bundle_id": bundle.bundle_id,
+            "size_bytes": bundle.size_bytes,
+            "signatures": signatures,
+            "importances": weights,
+            "picture": str(args.picture) if args.picture is not None else None,
+            "manifest": bundle.manifest,
+        }
+        print(msgspec.json.encode(found).decode())
+        return DONE
+    for line in describe(bundle, signatures, weights):
+        print(line)
+    if args.picture is not None:
+        print(f"\n{args.picture}: importances drawn")
+    return DONE
