@@ -60,8 +60,8 @@ def features(*, with_mean: bool) -> qt.FeatureSet:
     return declared
 
 
-def train(columns: tuple[str, ...], trees: int) -> xgboost.Booster:
-    random = np.random.default_rng(5)
+def train(columns: tuple[str, ...], trees: int, seed: int = 5) -> xgboost.Booster:
+    random = np.random.default_rng(seed)
     rows = np.column_stack(
         [random.exponential(100, 2_000), random.integers(0, 30, 2_000), random.exponential(100, 2_000)]
     )

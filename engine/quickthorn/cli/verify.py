@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from quickthorn.bundle import Bundle, read_bundle
 from quickthorn.cli.refusal import DONE, FAILED, refuse
 from quickthorn.cli.trust_options import add_trust_options
-from quickthorn.errors import BundleError, SigningError, StateError
+from quickthorn.errors import BundleError, ModelError, QuickthornError, SigningError, StateError
+
+if TYPE_CHECKING:
+    from quickthorn.signing import Trust
 
 DESCRIPTION = (
     "Check every byte of a bundle against its digests, its signatures against a trust file, and, with each of its "
-    "libraries that this processor runs, every golden vector: leaf by leaf and bit by bit. Exit code 0 where all of "
-    "it holds, 1 where something does not, 2 where the trust file cannot be used."
+    "libraries that this processor runs, every golden vector: leaf by leaf and bit by bit. With --model and --data the "
+    "same is done with every row of a file, held to the library that trained the model: its leaf in every tree, its "
+    "margin to the bit, and its contributions where the bundle has them. Exit code 0 where all of it holds, 1 where "
+    "something does not, 2 where the trust file, the model or the data cannot be used."
 )
 
 
@@ -24,6 +30,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("verify", help="check a bundle", description=DESCRIPTION)
     parser.add_argument("bundle", type=Path, help="bundle file to check")
     add_trust_options(parser, "trust file that signatures are held to")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="the trained model, to hold the bundle to")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="FILE",
+        help="rows to hold it to its model on: .parquet, .csv, .arrow, .feather or .jsonl with a column for each "
+        "feature, or with events",
+    )
+    parser.add_argument(
+        "--features",
+        metavar="FILE.py:NAME",
+        help="the FeatureSet, for the values of categories (default: those of the event's fields of the same names)",
+    )
     parser.add_argument("--json", action="store_true", help="print what was found as one JSON object")
     parser.set_defaults(run=run)
 
@@ -33,19 +52,27 @@ def run(args: argparse.Namespace) -> int:
     from quickthorn.signing import Trust
 
     try:
+        if (args.model is None) != (args.data is None):
+            given, lacking = ("--data", "--model") if args.model is None else ("--model", "--data")
+            raise ModelError(f"verify: expected {lacking} along with {given}, found none")
         trust = Trust.from_toml(args.trust) if args.trust is not None else None
-    except SigningError as error:
+    except QuickthornError as error:
         return refuse("verify", error)
     try:
-        found = _checked(args.bundle, trust)
+        bundle = read_bundle(args.bundle)
+        found = _checked(args.bundle, bundle, trust)
+        parity = _parity(args, bundle, trust) if args.model is not None else None
     except (BundleError, SigningError, StateError) as error:
         if args.json:
             print(msgspec.json.encode({"holds": False, "error": str(error)}).decode())
             return FAILED
         return refuse("verify", error, FAILED)
+    except QuickthornError as error:
+        return refuse("verify", error)
+    holds = parity is None or parity["holds"]
     if args.json:
-        print(msgspec.json.encode({"holds": True, **found}).decode())
-        return DONE
+        print(msgspec.json.encode({"holds": holds, **found, "parity": parity}).decode())
+        return DONE if holds else FAILED
     print(f"{args.bundle}: bundle {found['bundle_id'][:16]}, version {found['version']}, every byte as written")
     for signer in found["signers"]:
         print(f"  signed as {signer['role']} by {signer['name']} ({signer['key_id'][:16]})")
@@ -55,15 +82,15 @@ def run(args: argparse.Namespace) -> int:
     print(f"  {rows} golden vectors agree on {ran}" if rows else f"  maps on {ran}; without a forest nothing is proven")
     if found["targets_not_run"]:
         print(f"  not run, as this processor cannot: {', '.join(found['targets_not_run'])}")
-    return DONE
+    if parity is not None:
+        _print_parity(args, parity)
+    return DONE if holds else FAILED
 
 
-def _checked(path: Path, trust: Any) -> dict[str, Any]:
-    from quickthorn.bundle import read_bundle
+def _checked(path: Path, bundle: Bundle, trust: Trust | None) -> dict[str, Any]:
     from quickthorn.native import _native
     from quickthorn.serving import Engine
 
-    bundle = read_bundle(path)
     signers = trust.check(bundle, str(path)) if trust is not None else ()
     targets = bundle.manifest.targets
     runs = [target for target in targets if _native.processor_supports(target)]
@@ -81,3 +108,58 @@ def _checked(path: Path, trust: Any) -> dict[str, Any]:
         "targets_run": runs,
         "targets_not_run": [target for target in targets if target not in runs],
     }
+
+
+def _parity(args: argparse.Namespace, bundle: Bundle, trust: Trust | None) -> dict[str, Any]:
+    # Imported here: they need what compiling needs, and what trains.
+    from quickthorn.cli.compile import load_features
+    from quickthorn.compiling.source_model import category_values
+    from quickthorn.lifecycle.feature_vectors import read_data_table, vectors_of
+    from quickthorn.lifecycle.parity import parity
+    from quickthorn.serving import Engine
+
+    if args.features is not None:
+        features = load_features(args.features)
+        if features.names != bundle.manifest.features:
+            raise ModelError(f"--features: expected the features of {args.bundle}, found others in {args.features}")
+        values = category_values(features)
+    else:
+        fields = {field.name: field.values for field in bundle.manifest.schema if field.values}
+        values = {place: fields[name] for place, name in enumerate(bundle.manifest.features) if name in fields}
+    table = read_data_table(args.data)
+    engine = Engine.load(args.bundle, trust=trust, allow_unsigned=trust is None)
+    vectors, rows, kind = vectors_of(table, engine, values, str(args.data))
+    found = parity(bundle, args.model, vectors, values, origin=str(args.bundle))
+    if found.first is not None:
+        # As the file counts them, where events were left out.
+        first = msgspec.structs.replace(found.first, row=int(rows[found.first.row]))
+        found = msgspec.structs.replace(found, first=first)
+    return {
+        "holds": found.holds,
+        "data": kind,
+        "left_out": table.num_rows - len(rows),
+        **msgspec.to_builtins(found),
+    }
+
+
+def _print_parity(args: argparse.Namespace, parity: dict[str, Any]) -> None:
+    left_out = f", {parity['left_out']:,} that do not fit the schema left out" if parity["left_out"] else ""
+    print(f"  {args.data}: {parity['rows']:,} rows of {parity['data']}{left_out}, on {', '.join(parity['targets'])}")
+    print(f"    leaves in {parity['trees']:,} trees: {parity['leaves_differing']:,} rows differ")
+    undefined = f", {parity['margins_undefined']:,} of no finite margin" if parity["margins_undefined"] else ""
+    print(
+        f"    margins, to the bit: {parity['margins_differing']:,} rows differ, "
+        f"by {parity['largest_margin_difference']:.3g} at most{undefined}"
+    )
+    if parity["contributions_compared"]:
+        print(
+            f"    contributions of {parity['contributions_compared']:,} rows, beyond rounding: "
+            f"{parity['contributions_differing']:,} rows differ, "
+            f"by {parity['largest_contribution_difference']:.3g} at most"
+        )
+    first = parity["first"]
+    if first is not None:
+        print(
+            f"    NOT EQUAL, first in row {first['row']} on {first['target']}: {first['what']}: "
+            f"expected {first['expected']!r}, found {first['found']!r}"
+        )

@@ -29,13 +29,14 @@ from quickthorn.compiling.cache import Cache
 from quickthorn.compiling.identity import group_identity, plan_identity
 from quickthorn.compiling.library import link_libraries
 from quickthorn.compiling.provenance import forest_summary, tool_versions
+from quickthorn.compiling.source_model import category_values, model_over
 from quickthorn.compiling.toolchain import Compiler, check_targets, find_compiler
 from quickthorn.decision import Policy
 from quickthorn.decision.compiled import Conditions, compile_conditions
 from quickthorn.decision.policy_file import read_policy
 from quickthorn.decision.reasons import ReasonMap
 from quickthorn.errors import CalibrationError, FeatureError, ModelError, PolicyError, ReasonError
-from quickthorn.event import Category, Field, Money
+from quickthorn.event import Field, Money
 from quickthorn.features import FeatureSet
 from quickthorn.features.built_in import constant_tables, text_fields
 from quickthorn.features.lowering import LoweredFeatures, lower
@@ -45,7 +46,7 @@ from quickthorn.native import _native
 from quickthorn.serving import Engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from quickthorn.compiling.golden import GoldenVectors
     from quickthorn.forest.importing import LoadedModel
@@ -158,17 +159,11 @@ def _forest(
     on_step: Callable[[str], object],
 ) -> _Forest:
     from quickthorn.compiling.golden import golden_vectors
-    from quickthorn.forest.importing import load_model
 
     read = read_policy(policy)
     if calibration is not None and not isinstance(calibration, Calibration):
         calibration = Calibration.load(calibration)
-    values = _category_values(features)
-    texts: dict[str | int, Sequence[str]] = {}
-    for place, listed in values.items():
-        # A model without names reads features by their places.
-        texts[place] = texts[features.names[place]] = listed
-    loaded = load_model(model, categories=texts).with_features(features.names).with_categories(values)
+    loaded = model_over(model, features.names, category_values(features))
     loaded.ensemble.require_single_output()
     if not loaded.ensemble.link.decides and calibration is None:
         raise ModelError(
@@ -179,12 +174,6 @@ def _forest(
     conditions = compile_conditions(read, features.schema.fields, features.names)
     on_step(f"ask {loaded.ensemble.source} for golden vectors")
     return _Forest(loaded, calibration, read.policy, conditions, golden_vectors(loaded, contributions=contributions))
-
-
-def _category_values(features: FeatureSet) -> dict[int, tuple[str, ...]]:
-    """The values of every feature that is a Category field by itself, whose places in them it arrives as."""
-    expressions = ((place, features.expression(name)) for place, name in enumerate(features.names))
-    return {place: field.values for place, field in expressions if isinstance(field, Category)}
 
 
 def _assemble(
