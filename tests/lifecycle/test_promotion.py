@@ -75,6 +75,7 @@ WIDE = Gates(
     average_precision_drop_most=1.0,
     swap_share_most=1.0,
     score_psi_most=1e6,
+    first_reason_change_most=1.0,
 )
 
 
@@ -84,7 +85,7 @@ def test_the_first_bundle_needs_no_champion_and_the_next_passes_its_gates(
     first = desk.promote(signed[0], WIDE)
     assert (first.results, first.compared) == ((), None)
     second = desk.promote(signed[1], WIDE)
-    assert [result.holds for result in second.results] == [True] * 5
+    assert [result.holds for result in second.results] == [True] * 6
     assert second.recorded is not None
     in_place = desk.ledger.in_place()
     assert in_place == second.recorded
@@ -99,6 +100,7 @@ def test_the_first_bundle_needs_no_champion_and_the_next_passes_its_gates(
         Gates(swap_share_most=0.0),
         Gates(score_psi_most=1e-9),
         Gates(size_ratio_most=0.01),
+        Gates(first_reason_change_most=0.0),
         Gates(latency_ratio_most=1e-6),
     ],
     ids=lambda gates: next(name for name in Gates.__struct_fields__ if getattr(gates, name) is not None),

@@ -10,11 +10,12 @@ import msgspec
 from quickthorn.cli.refusal import DONE, refuse
 from quickthorn.cli.trust_options import add_trust_options
 from quickthorn.errors import QuickthornError
-from quickthorn.lifecycle import Comparison, compare, read_event_table
+from quickthorn.lifecycle import Comparison, ReasonStability, compare, read_event_table
 
 DESCRIPTION = (
-    "Compare two bundles: their schema, features and policy, and with events how scores move and which outcomes "
-    "change. Exit code 0 whatever is found, 2 where it cannot be compared; `promote` judges by gates."
+    "Compare two bundles: their schema, features, forest, policy and reasons, and with events how feature values and "
+    "scores move, which outcomes change, and whether the same reasons are given. Exit code 0 whatever is found, 2 "
+    "where it cannot be compared; `promote` judges by gates."
 )
 
 
@@ -57,13 +58,22 @@ def print_comparison(found: Comparison) -> None:
     """The comparison as people read it."""
     print(f"old  bundle {found.old_id[:16]}, version {found.old_version}, {found.old_size_bytes:,} bytes")
     print(f"new  bundle {found.new_id[:16]}, version {found.new_version}, {found.new_size_bytes:,} bytes")
-    for subject, lines in (("schema", found.schema), ("features", found.features), ("policy", found.policy)):
+    for subject, lines in (
+        ("schema", found.schema),
+        ("features", found.features),
+        ("kept", found.kept),
+        ("forest", found.forest),
+        ("policy", found.policy),
+        ("reason map", found.reason_map),
+    ):
         print(f"{subject}: {'the same' if not lines else ''}".rstrip())
         for line in lines:
             print(f"  {line}")
     if found.scores is None:
         return
     print(f"{found.events:,} events, invalid {found.invalid[0]:,} → {found.invalid[1]:,}")
+    for name, share in found.features_moved.items():
+        print(f"  feature {name} has another value in {share:.2%}")
     scores = found.scores
     print(
         f"scores: mean {scores.old_mean:.6g} → {scores.new_mean:.6g}, largest move {scores.largest:.6g}, "
@@ -74,3 +84,17 @@ def print_comparison(found: Comparison) -> None:
     print(f"outcomes changed: {found.swap_share:.2%}")
     for swap, count in found.swaps.items():
         print(f"  {swap:<24}{count:>9,}")
+    if found.reasons is not None:
+        _print_reasons(found.reasons)
+
+
+def _print_reasons(found: ReasonStability) -> None:
+    print(
+        f"reasons: {found.events:,} events have some from both, {found.old_only:,} from old alone, "
+        f"{found.new_only:,} from new alone"
+    )
+    if not found.events:
+        return
+    print(f"  the same first reason in {found.first_same_share:.2%}, mean overlap of all {found.mean_overlap:.2%}")
+    for code, (old, new) in found.shifts.items():
+        print(f"  {code} {'rose' if new > old else 'fell'} from {old:.2%} to {new:.2%}")

@@ -18,6 +18,7 @@ from quickthorn.lifecycle.latency import (
 from quickthorn.lifecycle.ledger import PROMOTER, Ledger, Recorded
 from quickthorn.lifecycle.project_file import PROJECT_FILE, CompileSettings
 from quickthorn.lifecycle.promotion import Promotion, promote, roll_back
+from quickthorn.lifecycle.reason_stability import ReasonStability, reason_stability
 from quickthorn.lifecycle.sample_events import sample_events
 from quickthorn.lifecycle.store import Store
 
@@ -35,6 +36,7 @@ __all__ = [
     "Ledger",
     "Percentiles",
     "Promotion",
+    "ReasonStability",
     "Recorded",
     "ScoreShift",
     "Signature",
@@ -51,6 +53,7 @@ __all__ = [
     "promote",
     "read_event_table",
     "read_events",
+    "reason_stability",
     "roll_back",
     "sample_events",
     "signatures_of",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -11,20 +10,23 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from quickthorn.bundle import Bundle, read_bundle
-from quickthorn.bundle.manifest import POLICY
+from quickthorn.bundle import Manifest, read_bundle
 from quickthorn.errors import EventError, ModelError
 from quickthorn.extras import require
-from quickthorn.serving import Engine
+from quickthorn.lifecycle.changes import Changes, changes
+from quickthorn.lifecycle.reason_stability import ReasonStability, reason_stability
+from quickthorn.serving import Batch, Engine
 
 if TYPE_CHECKING:
     from quickthorn.signing import Trust
 
 Numbers = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 _PSI_BINS = 10
 # The share that stands for an empty bin, so that its logarithm is finite.
 _PSI_FLOOR = 1e-4
+_CHUNK_ROWS = 65_536
 
 
 class ScoreShift(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,15 +41,16 @@ class ScoreShift(msgspec.Struct, frozen=True, kw_only=True):
     psi: float
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Two bundles side by side.
+class Comparison(Changes, frozen=True, kw_only=True):
+    """Two bundles side by side: what differs by what is written in them, and by what they make of events.
 
-    ``schema``, ``features``, ``policy``  a line for each difference, with + for what is new and − for what is gone
     ``events``      how many events both decided, in order and from empty windows
     ``invalid``     how many of them did not fit the old and the new schema
+    ``features_moved``  share of the events in which a feature of one name has another value, where that is not 0
     ``scores``      None where one of the two has no forest
     ``swaps``       how many events went from one outcome to another, by "approve → review"
     ``swap_share``  their share of all events
+    ``reasons``     how alike the reasons are; None where one of the two gives none
     ``old_average_precision``, ``new_average_precision``  of the margins' ranking; None without labels
     """
 
@@ -57,14 +60,13 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     new_version: int
     old_size_bytes: int
     new_size_bytes: int
-    schema: tuple[str, ...]
-    features: tuple[str, ...]
-    policy: tuple[str, ...]
     events: int = 0
     invalid: tuple[int, int] = (0, 0)
+    features_moved: dict[str, float] = msgspec.field(default_factory=dict)
     scores: ScoreShift | None = None
     swaps: dict[str, int] = msgspec.field(default_factory=dict)
     swap_share: float = 0.0
+    reasons: ReasonStability | None = None
     old_average_precision: float | None = None
     new_average_precision: float | None = None
 
@@ -95,16 +97,23 @@ def compare(
         new_version=after.manifest.version,
         old_size_bytes=before.size_bytes,
         new_size_bytes=after.size_bytes,
-        schema=_changes(_schema_lines(before), _schema_lines(after)),
-        features=_changes(before.manifest.features, after.manifest.features),
-        policy=_changes(_policy_lines(before), _policy_lines(after)),
+        **msgspec.structs.asdict(changes(before, after)),
     )
     engines = [Engine.load(path, trust=trust, allow_unsigned=allow_unsigned) for path in (old, new)]
     if events is None:
         return found
     if any(engine.manifest.forest is None for engine in engines):
         raise ModelError("compare: expected two bundles that decide, found one without a forest")
-    return msgspec.structs.replace(found, **_decided(engines, events, label))
+    table, fraud = _split(events, label)
+    old_batch, new_batch = (engine.decide_batch(table) for engine in engines)
+    # With engines of their own: those above have seen the events.
+    fresh = [Engine.load(path, trust=trust, allow_unsigned=allow_unsigned) for path in (old, new)]
+    return msgspec.structs.replace(
+        found,
+        features_moved=_features_moved(fresh, table),
+        reasons=_reasons([before.manifest, after.manifest], [old_batch, new_batch]),
+        **_decided(old_batch, new_batch, fraud),
+    )
 
 
 def population_stability(old: Numbers, new: Numbers) -> float:
@@ -124,16 +133,48 @@ def _shares(bins: npt.NDArray[np.intp], count: int) -> Numbers:
     return np.maximum(np.bincount(bins, minlength=count) / len(bins), _PSI_FLOOR)
 
 
-def _decided(engines: list[Engine], events: Any, label: str | None) -> dict[str, Any]:
+def _split(events: Any, label: str | None) -> tuple[Any, Flags | None]:
+    """The events without their labels, and the labels."""
     pa = require("pyarrow", "compile", "comparing what bundles decide")
     table = pa.table(events)
-    fraud = None
-    if label is not None:
-        if label not in table.column_names:
-            raise EventError(f"events: expected a column {label!r} with labels, found {', '.join(table.column_names)}")
-        fraud = table[label].to_numpy().astype(bool)
-        table = table.drop_columns([label])
-    old, new = (engine.decide_batch(table) for engine in engines)
+    if label is None:
+        return table, None
+    if label not in table.column_names:
+        raise EventError(f"events: expected a column {label!r} with labels, found {', '.join(table.column_names)}")
+    return table.drop_columns([label]), table[label].to_numpy().astype(bool)
+
+
+def _features_moved(engines: list[Engine], table: Any) -> dict[str, float]:
+    """Share of the events in which a feature that both have has another value, the largest first, as far as any.
+
+    That a name is the same says nothing of what it stands for: a window may have become another one.
+    """
+    # Imported here: it brings what compiling needs.
+    from quickthorn.replay import replay
+
+    names = [name for name in engines[0].manifest.features if name in engines[1].manifest.features]
+    moved = np.zeros(len(names), dtype=np.int64)
+    for first in range(0, table.num_rows, _CHUNK_ROWS):
+        old, new = (replay(engine, table.slice(first, _CHUNK_ROWS), errors="keep") for engine in engines)
+        fit = [np.array(side["status"].to_pylist()) != "invalid" for side in (old, new)]
+        both = fit[0] & fit[1]
+        for place, name in enumerate(names):
+            # Sums in floating point are held to 1e-9, however they were compiled.
+            same = np.isclose(old[name].to_numpy(), new[name].to_numpy(), rtol=1e-9, atol=0.0, equal_nan=True)
+            moved[place] += np.count_nonzero(~same & both)
+    shares = {name: int(count) / table.num_rows for name, count in zip(names, moved, strict=True) if count}
+    return dict(sorted(shares.items(), key=lambda share: -share[1]))
+
+
+def _reasons(manifests: list[Manifest], batches: list[Batch]) -> ReasonStability | None:
+    maps = [manifest.reasons for manifest in manifests]
+    if maps[0] is None or maps[1] is None:
+        return None
+    codes = [[reason.code for reason in reasons.reason] for reasons in maps if reasons is not None]
+    return reason_stability(batches[0].reason_codes, batches[1].reason_codes, codes[0], codes[1])
+
+
+def _decided(old: Batch, new: Batch, fraud: Flags | None) -> dict[str, Any]:
     changed = Counter(
         f"{was} → {became}"
         for was, became in zip(old.outcomes.tolist(), new.outcomes.tolist(), strict=True)
@@ -142,7 +183,7 @@ def _decided(engines: list[Engine], events: Any, label: str | None) -> dict[str,
     both = ~(np.isnan(old.scores) | np.isnan(new.scores))
     ranked = [None if fraud is None else _average_precision(fraud, one.margins, both) for one in (old, new)]
     return {
-        "events": table.num_rows,
+        "events": len(old),
         "invalid": (len(old.errors), len(new.errors)),
         "scores": ScoreShift(
             old_mean=float(np.mean(old.scores[both])) if both.any() else float("nan"),
@@ -151,36 +192,15 @@ def _decided(engines: list[Engine], events: Any, label: str | None) -> dict[str,
             psi=population_stability(old.scores, new.scores),
         ),
         "swaps": dict(changed.most_common()),
-        "swap_share": sum(changed.values()) / max(table.num_rows, 1),
+        "swap_share": sum(changed.values()) / max(len(old), 1),
         "old_average_precision": ranked[0],
         "new_average_precision": ranked[1],
     }
 
 
-def _average_precision(fraud: npt.NDArray[np.bool_], margins: Numbers, counted: npt.NDArray[np.bool_]) -> float | None:
+def _average_precision(fraud: Flags, margins: Numbers, counted: Flags) -> float | None:
     """By the margin, which no calibration has put steps into; None where there is no fraud among the events."""
     if not fraud[counted].any():
         return None
     metrics = require("sklearn.metrics", "train", "judging how well a bundle ranks")
     return float(metrics.average_precision_score(fraud[counted], margins[counted]))
-
-
-def _changes(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:
-    # Lines that moved count too: the order of features is the order of the model's inputs.
-    lines = difflib.ndiff(old, new)
-    return tuple(line.replace("-", "−", 1) if line[0] == "-" else line for line in lines if line[0] in "+-")
-
-
-def _schema_lines(bundle: Bundle) -> tuple[str, ...]:
-    lines = []
-    for field in bundle.manifest.schema:
-        given = msgspec.structs.asdict(field)
-        name, kind = given.pop("name"), given.pop("kind")
-        options = ", ".join(f"{option}={value!r}" for option, value in given.items() if value not in (None, False, ()))
-        lines.append(f"{name}: {kind} ({options})" if options else f"{name}: {kind}")
-    return tuple(lines)
-
-
-def _policy_lines(bundle: Bundle) -> tuple[str, ...]:
-    text = bytes(bundle.members.get(POLICY, b"")).decode("utf-8")
-    return tuple(line for line in text.splitlines() if line.strip())

@@ -26,6 +26,7 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ``average_precision_drop_most``  how much worse the challenger may rank; needs labels
     ``swap_share_most``              share of events that may get another outcome
     ``score_psi_most``               population stability index of the scores
+    ``first_reason_change_most``     share of the events with reasons from both whose first reason may be another
     """
 
     latency_ratio_most: _Ratio | None = None
@@ -33,6 +34,7 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     average_precision_drop_most: _Share | None = None
     swap_share_most: _Share | None = None
     score_psi_most: _Ratio | None = None
+    first_reason_change_most: _Share | None = None
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str]) -> Gates:
@@ -73,6 +75,7 @@ def _measured(
         if found.old_average_precision is None or found.new_average_precision is None
         else found.old_average_precision - found.new_average_precision
     )
+    reasons = found.reasons if found.reasons is not None and found.reasons.events else None
     decided = found.events > 0 and found.scores is not None
     measures: dict[str, Callable[[], Any]] = {
         "latency_ratio_most": latency_ratio,
@@ -80,6 +83,7 @@ def _measured(
         "average_precision_drop_most": lambda: drop,
         "swap_share_most": lambda: found.swap_share if decided else None,
         "score_psi_most": lambda: found.scores.psi if decided and found.scores is not None else None,
+        "first_reason_change_most": lambda: None if reasons is None else 1.0 - reasons.first_same_share,
     }
     for gate, measure in measures.items():
         most = getattr(gates, gate)
@@ -87,5 +91,8 @@ def _measured(
             continue
         value = measure()
         if value is None:
-            raise GateError(f"gates.{gate}: expected events, with labels where ranking is judged, found none")
+            raise GateError(
+                f"gates.{gate}: expected events, with labels where ranking is judged, and with reasons from both "
+                "bundles where those are, found none"
+            )
         yield gate, most, value

@@ -12,6 +12,7 @@ from quickthorn.bundle import Bundle, Envelope, GroupSummary, Manifest, SchemaFi
 from quickthorn.bundle.envelope import Statement
 from quickthorn.bundle.manifest import Record
 from quickthorn.decision import Policy
+from quickthorn.decision.reasons import ReasonMap
 from quickthorn.lifecycle.importance import Importances
 from quickthorn.signing import Trust
 
@@ -58,18 +59,16 @@ def describe(bundle: Bundle, signatures: Sequence[Signature], weights: Importanc
     yield ""
     yield f"features, {len(manifest.features)}"
     yield from _wrapped(manifest.features)
-    yield from _kept_lines(manifest)
+    yield from kept_lines(manifest)
     if manifest.forest is not None:
         yield ""
-        yield from _forest_lines(manifest)
+        yield from forest_lines(manifest)
     if manifest.policy is not None:
         yield ""
         yield from _policy_lines(manifest.policy)
     if manifest.reasons is not None:
         yield ""
-        yield f"reasons, {manifest.reasons.most} at most, compared with: {manifest.reasons.population}"
-        for reason in manifest.reasons.reason:
-            yield f"  {reason.code}: {reason.text} ({', '.join(reason.features)})"
+        yield from reason_lines(manifest.reasons)
     if weights is not None:
         yield ""
         yield f"importances, {weights.measure}"
@@ -113,7 +112,8 @@ def _field_line(field: SchemaField) -> str:
     return f"{field.name}: {', '.join(parts)}"
 
 
-def _kept_lines(manifest: Manifest) -> Iterator[str]:
+def kept_lines(manifest: Manifest) -> Iterator[str]:
+    """What is kept of whom: the families of features, as far as a manifest knows them."""
     for group in manifest.groups:
         yield f"  by {' × '.join(group.entities)}: {_group_text(group)}"
     for component in manifest.components:
@@ -144,7 +144,8 @@ def _group_text(group: GroupSummary) -> str:
     return ", ".join(parts)
 
 
-def _forest_lines(manifest: Manifest) -> Iterator[str]:
+def forest_lines(manifest: Manifest) -> Iterator[str]:
+    """The trained model, how its margins become scores, and what it is held to; nothing where there is none."""
     forest, golden, calibration = manifest.forest, manifest.golden, manifest.calibration
     if forest is None or golden is None:
         return
@@ -158,6 +159,15 @@ def _forest_lines(manifest: Manifest) -> Iterator[str]:
         yield f"scores     calibrated by {calibration.method}, {calibration.knots} knots{rate}"
     explained = f", {golden.explained_rows} of them explained" if golden.explained_rows else ", without contributions"
     yield f"golden     {golden.rows} vectors{explained}"
+
+
+def reason_lines(reasons: ReasonMap | None) -> Iterator[str]:
+    """The reason map; nothing where there is none."""
+    if reasons is None:
+        return
+    yield f"reasons, {reasons.most} at most, compared with: {reasons.population}"
+    for reason in reasons.reason:
+        yield f"  {reason.code}: {reason.text} ({', '.join(reason.features)})"
 
 
 def _policy_lines(policy: Policy) -> Iterator[str]:
