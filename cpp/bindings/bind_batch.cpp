@@ -11,6 +11,7 @@
 #include "engine_object.hpp"
 #include "golden_vectors.hpp"
 #include "guarded.hpp"
+#include "numpy_array.hpp"
 #include "quickthorn/batch.hpp"
 
 namespace py = pybind11;
@@ -33,13 +34,12 @@ py::array as_array(std::vector<Value>&& values) {
     return as_array(std::move(values), {length});
 }
 
-py::dict as_dict(BatchResult&& result, const EngineBody& body, std::uint32_t feature_count) {
+py::dict as_dict(BatchResult&& result, const EngineBody& body) {
     py::list errors;
     for (const BatchFault& fault : result.faults) {
         const std::string message = PythonEvents::message_of(body.schema()[fault.field], fault.fault, fault.found);
         errors.append(py::make_tuple(fault.row, py::str(message)));
     }
-    const auto vectors = static_cast<py::ssize_t>(result.vectors.size() / feature_count);
     py::dict answer;
     answer["scores"] = as_array(std::move(result.scores));
     answer["margins"] = as_array(std::move(result.margins));
@@ -51,7 +51,6 @@ py::dict as_dict(BatchResult&& result, const EngineBody& body, std::uint32_t fea
     answer["rules"] = as_array(std::move(result.rules));
     answer["propensities"] = as_array(std::move(result.propensities));
     answer["statuses"] = as_array(std::move(result.statuses));
-    answer["vectors"] = as_array(std::move(result.vectors), {vectors, static_cast<py::ssize_t>(feature_count)});
     answer["errors"] = errors;
     return answer;
 }
@@ -64,7 +63,43 @@ Pass pass_named(const std::string& name) {
     throw py::value_error("pass: expected decide, score, observe or replay, found '" + name + "'");
 }
 
-py::dict run_over(EngineBody& body, PyObject* events, Pass pass, unsigned threads, const Feeds& feeds) {
+// The memory that a replay writes to: a float64 array of (features, events), each feature's values side by side.
+struct ReplayedInto {
+    FeatureColumns columns;
+    std::size_t events = 0;
+
+    ReplayedInto() = default;
+    ReplayedInto(PyObject* object, std::uint32_t feature_count) {
+        NumpyArray::find_numpy();
+        if (!NumpyArray::is(object)) refuse(feature_count);
+        const NumpyArray array(object);
+        constexpr auto word = static_cast<Py_ssize_t>(sizeof(double));
+        if (array.dimensions() != 2 || !array.holds_float64() || !array.aligned() || !array.writeable() ||
+            array.length(0) != static_cast<Py_ssize_t>(feature_count)) {
+            refuse(feature_count);
+        }
+        events = static_cast<std::size_t>(array.length(1));
+        if (events == 0) return;  // the strides of nothing mean nothing
+        const Py_ssize_t stride = array.stride_bytes(0);
+        if (array.stride_bytes(1) != word || stride < 0 || stride % word != 0) refuse(feature_count);
+        columns = {array.data<double>(), static_cast<std::size_t>(stride / word), feature_count};
+    }
+
+    void check_room(std::size_t wanted) const {
+        if (wanted <= events) return;
+        throw py::value_error("columns: expected room for " + std::to_string(wanted) + " events, found it for " +
+                              std::to_string(events));
+    }
+
+private:
+    [[noreturn]] static void refuse(std::uint32_t feature_count) {
+        throw py::value_error("columns: expected a writeable float64 array of " + std::to_string(feature_count) +
+                              " features by events, with those of a feature side by side");
+    }
+};
+
+py::dict run_over(EngineBody& body, PyObject* events, Pass pass, unsigned threads, const Feeds& feeds,
+                  const ReplayedInto& into) {
     const char* protocol = ArrowStream::protocol_of(events);
     if (protocol == nullptr) {
         throw ArrowError("events: expected an object with the Arrow PyCapsule interface, found " + shown(events));
@@ -81,23 +116,25 @@ py::dict run_over(EngineBody& body, PyObject* events, Pass pass, unsigned thread
         if (pass == Pass::replay && !told) replay.emplace(body.engine(), threads);
         while (const ArrowArray* batch = stream.next()) {
             reader.open(*batch);
+            const auto length = static_cast<std::size_t>(reader.length());
+            if (pass == Pass::replay) into.check_room(result.statuses.size() + length);
             if (replay) {
-                run(*replay, body.engine(), reader, result);
+                run(*replay, reader, into.columns, result);
             } else {
-                run(body.engine(), reader, row, pass, feeds, result);
+                run(body.engine(), reader, row, pass, feeds, into.columns, result);
             }
         }
     }
-    return as_dict(std::move(result), body, body.engine().feature_count());
+    return as_dict(std::move(result), body);
 }
 
 }  // namespace
 
 PyObject* run_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
     return guarded([&]() -> PyObject* {
-        if (count < 2 || count > 5) {
-            throw py::value_error("_run_batch() takes events, the name of a pass, a number of threads, and feeds of "
-                                  "labels and of signals");
+        if (count < 2 || count > 6) {
+            throw py::value_error("_run_batch() takes events, the name of a pass, the columns that a replay fills, a "
+                                  "number of threads, and feeds of labels and of signals");
         }
         EngineBody& body = body_of(self);
         const Pass pass = pass_named(py::cast<std::string>(arguments[1]));
@@ -105,11 +142,13 @@ PyObject* run_batch(PyObject* self, PyObject* const* arguments, Py_ssize_t count
             return raise_error("BundleError",
                                "bundle: expected a forest to score with, found a bundle of features only");
         }
-        const unsigned threads = count > 2 ? py::cast<unsigned>(arguments[2]) : 1;
+        ReplayedInto into;
+        if (pass == Pass::replay) into = {count > 2 ? arguments[2] : Py_None, body.engine().feature_count()};
+        const unsigned threads = count > 3 ? py::cast<unsigned>(arguments[3]) : 1;
         Feeds feeds;
-        if (count > 3 && arguments[3] != Py_None) feeds.labels = &label_feed_of(arguments[3]);
-        if (count > 4 && arguments[4] != Py_None) feeds.signals = &signal_feed_of(arguments[4]);
-        return run_over(body, arguments[0], pass, threads, feeds).release().ptr();
+        if (count > 4 && arguments[4] != Py_None) feeds.labels = &label_feed_of(arguments[4]);
+        if (count > 5 && arguments[5] != Py_None) feeds.signals = &signal_feed_of(arguments[5]);
+        return run_over(body, arguments[0], pass, threads, feeds, into).release().ptr();
     });
 }
 

@@ -39,6 +39,13 @@ std::string_view text_viewed(const ArrowArray& array, std::int64_t index) {
     return {static_cast<const char*>(array.buffers[2 + buffer]) + start, static_cast<std::size_t>(length)};
 }
 
+template <class T>
+void widen(const ArrowArray& array, std::int64_t index, std::span<std::int64_t> values) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = static_cast<std::int64_t>(value_at<T>(array, 1, index + static_cast<std::int64_t>(i)));
+    }
+}
+
 struct ColumnType {
     ArrowType type = ArrowType::null;
     std::int64_t unit_per_second = 1;
@@ -151,6 +158,19 @@ std::int64_t ArrowColumn::integer(std::int64_t row) const {
             return high == (low >> 63) ? low : std::numeric_limits<std::int64_t>::max();
         }
         default: return 0;
+    }
+}
+
+void ArrowColumn::integers(std::int64_t first, std::span<std::int64_t> values) const {
+    const std::int64_t index = offset + first;
+    switch (type) {
+        case ArrowType::int8: return widen<std::int8_t>(*array, index, values);
+        case ArrowType::uint8: return widen<std::uint8_t>(*array, index, values);
+        case ArrowType::int16: return widen<std::int16_t>(*array, index, values);
+        case ArrowType::uint16: return widen<std::uint16_t>(*array, index, values);
+        case ArrowType::int32: return widen<std::int32_t>(*array, index, values);
+        case ArrowType::uint32: return widen<std::uint32_t>(*array, index, values);
+        default: return widen<std::int64_t>(*array, index, values);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -54,7 +55,13 @@ struct ArrowColumn {
     bool is_null(std::int64_t row) const;
     // Of a dictionary column: whether the row's index lies in the dictionary.
     bool names_a_value(std::int64_t row) const;
+    // Whether every row has a value, and that in the column itself.
+    bool is_plain() const {
+        return type > ArrowType::null && dictionary.empty() && (array->null_count == 0 || array->buffers[0] == nullptr);
+    }
     std::int64_t integer(std::int64_t row) const;
+    // The same for rows first, first + 1 and so on, of a column of integers or timestamps.
+    void integers(std::int64_t first, std::span<std::int64_t> values) const;
     double real(std::int64_t row) const;
     std::string_view text(std::int64_t row) const;
 };

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,10 +32,15 @@ public:
     // Fills the event row; says which field does not fit, and why.
     EventFault read(std::int64_t row, EventRow& event) const;
 
+    // The same for rows first, first + 1 and so on, column by column.
+    void read(std::int64_t first, std::span<const std::unique_ptr<EventRow>> rows, std::span<EventFault> faults) const;
+
     // The value as text, for messages.
     std::string shown(std::int64_t row, std::size_t field) const;
 
 private:
+    bool read_integers(std::size_t field, std::int64_t first, std::span<const std::unique_ptr<EventRow>> rows,
+                       std::span<EventFault> faults) const;
     Fault read_field(const ArrowColumn& column, std::int64_t row, std::size_t field, EventRow& event) const;
 
     const EventSchema& schema_;

@@ -1,11 +1,7 @@
 #include "quickthorn/batch.hpp"
 
-#include <limits>
-
 namespace quickthorn {
 namespace {
-
-constexpr double missing = std::numeric_limits<double>::quiet_NaN();
 
 bool scores(Pass pass) { return pass == Pass::decide || pass == Pass::score; }
 
@@ -23,34 +19,35 @@ void append(BatchResult& result, const Verdict& verdict, const std::optional<Rea
     result.statuses.push_back(static_cast<std::uint8_t>(verdict.status));
 }
 
-void append_invalid(Engine& engine, Pass pass, BatchResult& result) {
+void append_invalid(Engine& engine, Pass pass, const FeatureColumns& columns, BatchResult& result) {
     if (scores(pass)) {
         append(result, engine.decide_invalid(), engine.reasons(), {});
         return;
     }
     engine.count_invalid();
+    if (pass == Pass::replay) columns.put_missing(result.statuses.size());
     result.statuses.push_back(static_cast<std::uint8_t>(Status::invalid));
-    if (pass == Pass::replay) result.vectors.insert(result.vectors.end(), engine.feature_count(), missing);
 }
 
-void append_replayed(Engine& engine, const EventRow& event, BatchResult& result) {
-    const std::size_t begin = result.vectors.size();
-    result.vectors.resize(begin + engine.feature_count());
-    const Status status = engine.replay(event, std::span(result.vectors).subspan(begin));
+void append_replayed(Engine& engine, const EventRow& event, std::span<double> vector, const FeatureColumns& columns,
+                     BatchResult& result) {
+    const Status status = engine.replay(event, vector);
+    columns.put(result.statuses.size(), 1, vector.data());
     result.statuses.push_back(static_cast<std::uint8_t>(status));
 }
 
 }  // namespace
 
 void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, const Feeds& feeds,
-         BatchResult& result) {
+         const FeatureColumns& columns, BatchResult& result) {
+    std::vector<double> vector(engine.feature_count());
     for (std::int64_t row = 0; row < events.length(); ++row) {
         engine.give_way();
         const EventFault fault = events.read(row, event);
         if (fault.fault != Fault::none) {
             const auto place = static_cast<std::int64_t>(result.statuses.size());
             result.faults.push_back({place, fault.field, fault.fault, events.shown(row, fault.field)});
-            append_invalid(engine, pass, result);
+            append_invalid(engine, pass, columns, result);
             continue;
         }
         if (feeds.labels != nullptr) feeds.labels->advance(engine, event.time_us());
@@ -69,20 +66,20 @@ void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, 
                 break;
             }
             case Pass::observe: result.statuses.push_back(static_cast<std::uint8_t>(engine.observe(event))); break;
-            case Pass::replay: append_replayed(engine, event, result); break;
+            case Pass::replay: append_replayed(engine, event, vector, columns, result); break;
         }
         if (feeds.labels != nullptr) feeds.labels->stored(engine, event.id());
     }
 }
 
-void run(SharedReplay& replay, const Engine& engine, const ArrowEvents& events, BatchResult& result) {
+void run(SharedReplay& replay, const ArrowEvents& events, const FeatureColumns& columns, BatchResult& result) {
     const auto count = static_cast<std::size_t>(events.length());
     const std::size_t done = result.statuses.size();
-    result.vectors.resize(result.vectors.size() + count * engine.feature_count());
     result.statuses.resize(done + count);
     std::vector<SharedReplay::Outcome> outcomes(count);
-    const auto read = [&](std::int64_t row, EventRow& event) { return events.read(row, event); };
-    replay.run(events.length(), read, std::span(result.vectors).subspan(done * engine.feature_count()), outcomes);
+    const auto read = [&](std::int64_t first, std::span<const std::unique_ptr<EventRow>> rows,
+                          std::span<EventFault> faults) { events.read(first, rows, faults); };
+    replay.run(events.length(), read, columns.from(done), outcomes);
     for (std::size_t row = 0; row < count; ++row) {
         result.statuses[done + row] = static_cast<std::uint8_t>(outcomes[row].status);
         const EventFault& fault = outcomes[row].fault;

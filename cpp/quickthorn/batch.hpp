@@ -7,6 +7,7 @@
 
 #include "quickthorn/arrow_events.hpp"
 #include "quickthorn/engine.hpp"
+#include "quickthorn/feature_columns.hpp"
 #include "quickthorn/label_feed.hpp"
 #include "quickthorn/shared_replay.hpp"
 #include "quickthorn/signal_feed.hpp"
@@ -18,7 +19,7 @@ enum class Pass : std::uint8_t {
     decide,   // read, score, update
     score,    // read, score
     observe,  // update
-    replay,   // read, update: fills the feature vectors
+    replay,   // read, update: fills the features' columns
 };
 
 struct BatchFault {
@@ -37,7 +38,6 @@ struct BatchResult {
     std::vector<std::int16_t> reasons;   // most per event, the weightiest first, −1 where there is none
     std::vector<double> propensities;    // 1 where nothing was left to chance
     std::vector<std::uint8_t> statuses;  // Status
-    std::vector<double> vectors;         // feature_count per event, NaN where invalid
     std::vector<BatchFault> faults;      // one per invalid event
 };
 
@@ -48,11 +48,12 @@ struct Feeds {
 };
 
 // Runs every event of the opened Arrow batch and appends to the result; what the feeds have that is due is told
-// before each event. Needs no lock held and no interpreter.
+// before each event. `columns` has room for the features of the events in the result and of these; only a replay looks
+// at it. Needs no lock held and no interpreter.
 void run(Engine& engine, const ArrowEvents& events, EventRow& event, Pass pass, const Feeds& feeds,
-         BatchResult& result);
+         const FeatureColumns& columns, BatchResult& result);
 
 // The same for the pass of replay without feeds, by as many threads as the replay has.
-void run(SharedReplay& replay, const Engine& engine, const ArrowEvents& events, BatchResult& result);
+void run(SharedReplay& replay, const ArrowEvents& events, const FeatureColumns& columns, BatchResult& result);
 
 }  // namespace quickthorn

@@ -100,6 +100,12 @@ public:
     Fault set_boolean(std::size_t field, bool value);
     Fault set_time_us(std::size_t field, std::int64_t value);
 
+    // An identifier by its hash, where nobody wants its text.
+    void set_hashed(std::size_t field, const Hash128& hash) {
+        hashes_[field] = hash;
+        slots_[field] = 1;
+    }
+
     // Money as minor units of the field's own scale, whatever form it came in.
     Fault set_minor_units(std::size_t field, std::int64_t minor);
 

@@ -1,11 +1,17 @@
 #include "quickthorn/identity.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cstring>
 
 namespace quickthorn {
 namespace {
+
+Hash128 hash_of(const HashKey& key, std::int64_t number) {
+    const DecimalText digits(number);
+    return keyed_hash(key, digits.view());
+}
 
 std::uint64_t load_little_endian(const char* bytes) {
     std::uint64_t word = 0;
@@ -14,34 +20,92 @@ std::uint64_t load_little_endian(const char* bytes) {
     return word;
 }
 
+// The state of one hash in a word, or of several side by side in a vector of words.
+template <class Word>
 struct SipState {
-    std::uint64_t v0, v1, v2, v3;
+    Word v0, v1, v2, v3;
 
-    void round() {
+    [[gnu::always_inline]] explicit SipState(const HashKey& key)
+        : v0(Word{} + (key.k0 ^ 0x736f6d6570736575ULL)),
+          v1(Word{} + (key.k1 ^ 0x646f72616e646f6dULL ^ 0xeeULL)),
+          v2(Word{} + (key.k0 ^ 0x6c7967656e657261ULL)),
+          v3(Word{} + (key.k1 ^ 0x7465646279746573ULL)) {}
+
+    [[gnu::always_inline]] static void rotate(Word& word, int bits) { word = word << bits | word >> (64 - bits); }
+
+    [[gnu::always_inline]] void round() {
         v0 += v1;
-        v1 = std::rotl(v1, 13) ^ v0;
-        v0 = std::rotl(v0, 32);
+        rotate(v1, 13);
+        v1 ^= v0;
+        rotate(v0, 32);
         v2 += v3;
-        v3 = std::rotl(v3, 16) ^ v2;
+        rotate(v3, 16);
+        v3 ^= v2;
         v0 += v3;
-        v3 = std::rotl(v3, 21) ^ v0;
+        rotate(v3, 21);
+        v3 ^= v0;
         v2 += v1;
-        v1 = std::rotl(v1, 17) ^ v2;
-        v2 = std::rotl(v2, 32);
+        rotate(v1, 17);
+        v1 ^= v2;
+        rotate(v2, 32);
     }
 
-    void absorb(std::uint64_t word) {
+    [[gnu::always_inline]] void absorb(const Word& word) {
         v3 ^= word;
         round();
         round();
         v0 ^= word;
     }
 
-    std::uint64_t squeeze() {
+    [[gnu::always_inline]] void squeeze(Word& low, Word& high) {
+        v2 ^= Word{} + 0xee;
         for (int i = 0; i < 4; ++i) round();
-        return v0 ^ v1 ^ v2 ^ v3;
+        low = v0 ^ v1 ^ v2 ^ v3;
+        v1 ^= Word{} + 0xdd;
+        for (int i = 0; i < 4; ++i) round();
+        high = v0 ^ v1 ^ v2 ^ v3;
     }
 };
+
+// Several messages of as many words each, word by word beside each other.
+constexpr std::size_t lanes = 8;
+constexpr std::size_t most_words = 3;  // of the longest decimal text, its length in the last byte
+using Lanes __attribute__((vector_size(8 * lanes))) = std::uint64_t;
+using HashLanes = void (*)(const HashKey& key, const Lanes* words, std::size_t word_count, Hash128* hashes);
+
+[[gnu::always_inline]] inline void hash_lanes(const HashKey& key, const Lanes* words, std::size_t word_count,
+                                              Hash128* hashes) {
+    SipState<Lanes> state(key);
+    for (std::size_t word = 0; word < word_count; ++word) state.absorb(words[word]);
+    Lanes low;
+    Lanes high;
+    state.squeeze(low, high);
+    for (std::size_t lane = 0; lane < lanes; ++lane) hashes[lane] = {low[lane], high[lane]};
+}
+
+void hash_lanes_anywhere(const HashKey& key, const Lanes* words, std::size_t word_count, Hash128* hashes) {
+    hash_lanes(key, words, word_count, hashes);
+}
+
+#if defined(__x86_64__)
+[[gnu::target("avx2")]] void hash_lanes_avx2(const HashKey& key, const Lanes* words, std::size_t word_count,
+                                             Hash128* hashes) {
+    hash_lanes(key, words, word_count, hashes);
+}
+
+[[gnu::target("avx512f")]] void hash_lanes_avx512(const HashKey& key, const Lanes* words, std::size_t word_count,
+                                                  Hash128* hashes) {
+    hash_lanes(key, words, word_count, hashes);
+}
+
+HashLanes widest_lanes() {
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f")) return hash_lanes_avx512;
+    return __builtin_cpu_supports("avx2") ? hash_lanes_avx2 : hash_lanes_anywhere;
+}
+#else
+HashLanes widest_lanes() { return hash_lanes_anywhere; }
+#endif
 
 }  // namespace
 
@@ -52,8 +116,7 @@ HashKey HashKey::from_bytes(const std::array<std::uint8_t, 16>& bytes) {
 }
 
 Hash128 keyed_hash(const HashKey& key, std::string_view bytes) {
-    SipState state{key.k0 ^ 0x736f6d6570736575ULL, key.k1 ^ 0x646f72616e646f6dULL ^ 0xeeULL,
-                   key.k0 ^ 0x6c7967656e657261ULL, key.k1 ^ 0x7465646279746573ULL};
+    SipState<std::uint64_t> state(key);
     const std::size_t whole = bytes.size() & ~std::size_t{7};
     for (std::size_t at = 0; at < whole; at += 8) state.absorb(load_little_endian(bytes.data() + at));
 
@@ -61,12 +124,36 @@ Hash128 keyed_hash(const HashKey& key, std::string_view bytes) {
     if (bytes.size() > whole) std::memcpy(tail.data(), bytes.data() + whole, bytes.size() - whole);
     state.absorb(load_little_endian(tail.data()) | static_cast<std::uint64_t>(bytes.size() & 0xff) << 56);
 
-    state.v2 ^= 0xee;
     Hash128 hash;
-    hash.low = state.squeeze();
-    state.v1 ^= 0xdd;
-    hash.high = state.squeeze();
+    state.squeeze(hash.low, hash.high);
     return hash;
+}
+
+void keyed_hashes(const HashKey& key, std::span<const std::int64_t> numbers, Hash128* hashes) {
+    static const HashLanes hash_them = widest_lanes();
+    for (; numbers.size() >= lanes; numbers = numbers.subspan(lanes), hashes += lanes) {
+        std::array<Lanes, most_words> words;
+        std::size_t fewest = most_words;
+        std::size_t most = 0;
+        for (std::size_t lane = 0; lane < lanes; ++lane) {
+            std::array<char, 8 * most_words> message{};
+            const auto end = std::to_chars(message.data(), message.data() + message.size(), numbers[lane]).ptr;
+            const auto length = static_cast<std::size_t>(end - message.data());
+            const std::size_t count = length / 8 + 1;
+            for (std::size_t word = 0; word < most_words; ++word) {
+                words[word][lane] = load_little_endian(message.data() + 8 * word);
+            }
+            words[count - 1][lane] |= static_cast<std::uint64_t>(length) << 56;
+            fewest = std::min(fewest, count);
+            most = std::max(most, count);
+        }
+        if (fewest == most) {
+            hash_them(key, words.data(), most, hashes);
+        } else {
+            for (std::size_t lane = 0; lane < lanes; ++lane) hashes[lane] = hash_of(key, numbers[lane]);
+        }
+    }
+    for (const std::int64_t number : numbers) *hashes++ = hash_of(key, number);
 }
 
 DecimalText::DecimalText(std::int64_t number) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace quickthorn {
@@ -36,6 +37,10 @@ private:
     std::array<char, 20> digits_;
     std::size_t length_;
 };
+
+// The hashes of integer identifiers, as of their decimal texts; as many as there are numbers. Several are computed at
+// once where the processor can: a hash is a long chain of short steps.
+void keyed_hashes(const HashKey& key, std::span<const std::int64_t> numbers, Hash128* hashes);
 
 // The hash of several identifiers that are a key together. Both halves are random already, so a sum in which each place
 // has a weight of its own is one too, and pairs meet no more often than hashes do.

@@ -17,10 +17,12 @@ public:
 
     SeenIds(Region& region, std::uint32_t limit);
 
-    // The lines that contains() and remember() look at first.
-    void prefetch(const Hash128& id) const {
-        __builtin_prefetch(&index_[home(id)], 1);
-        if (ring_->full != 0) __builtin_prefetch(&index_[home(ids_[ring_->next])], 1);
+    // The lines that contains() and remember() look at first, where so many other ids come before this one.
+    void prefetch(const Hash128& id, std::uint32_t others = 0) const {
+        __builtin_prefetch(&index_[home(tag(id))], 1);
+        if (ring_->full == 0) return;
+        const std::uint32_t leaving = ring_->next + others % limit_;
+        __builtin_prefetch(&index_[home(tag(ids_[leaving < limit_ ? leaving : leaving - limit_]))], 1);
     }
 
     bool contains(const Hash128& id) const { return index_[find(id)] != 0; }
@@ -30,8 +32,8 @@ public:
 
     // Where the id is remembered, from 0 up to the limit; nothing where it is not.
     std::optional<std::uint32_t> place(const Hash128& id) const {
-        const std::uint32_t entry = index_[find(id)];
-        return entry != 0 ? std::optional(entry - 1) : std::nullopt;
+        const std::uint64_t entry = index_[find(id)];
+        return entry != 0 ? std::optional(place_of(entry)) : std::nullopt;
     }
 
     // Remembers an id that contains() denied, at the returned place.
@@ -40,12 +42,21 @@ public:
 private:
     static std::uint32_t index_slots(std::uint32_t limit);
 
-    std::uint32_t home(const Hash128& id) const { return static_cast<std::uint32_t>(id.high) & mask_; }
+    // An entry of the index is 0, or 1 + the place in ids_ and above that 32 bits of the hash: enough to tell nearly
+    // all others from the id that is looked for, and to know where an entry belongs, without a look at a distant hash.
+    static std::uint32_t tag(const Hash128& id) { return static_cast<std::uint32_t>(id.high); }
+    static std::uint32_t tag_of(std::uint64_t entry) { return static_cast<std::uint32_t>(entry >> 32); }
+    static std::uint32_t place_of(std::uint64_t entry) { return static_cast<std::uint32_t>(entry) - 1; }
+    static std::uint64_t entry_of(const Hash128& id, std::uint32_t place) {
+        return std::uint64_t{tag(id)} << 32 | (place + 1);
+    }
+    std::uint32_t home(std::uint32_t tag) const { return tag & mask_; }
 
     // The index slot that holds the id, or the empty one where it belongs.
     std::uint32_t find(const Hash128& id) const;
 
-    void forget(const Hash128& id);
+    // The id at that place, which is remembered.
+    void forget(std::uint32_t place);
 
     struct Ring {
         std::uint32_t next = 0;  // where the next id goes
@@ -54,7 +65,7 @@ private:
 
     Ring* ring_;
     Hash128* ids_;
-    std::uint32_t* index_;  // 1 + place in ids_, 0 when empty
+    std::uint64_t* index_;
     std::uint32_t limit_;
     std::uint32_t mask_;
 };

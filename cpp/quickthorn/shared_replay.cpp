@@ -19,13 +19,15 @@ SharedReplay::SharedReplay(Engine& engine, unsigned threads)
       common_(chunk_events),
       effects_(units_ * chunk_events),
       values_(std::size_t{engine.library_.value_count} * chunk_events, missing),
-      keys_(engine.state_->histories.size() * chunk_events) {
+      keys_(engine.state_->histories.size() * chunk_events),
+      faults_(chunk_events),
+      vectors_(threads_ * vectors_at_once * engine.feature_count()) {
     for (std::int64_t row = 0; row < chunk_events; ++row) rows_.push_back(std::make_unique<EventRow>(engine.schema()));
 }
 
-void SharedReplay::run(std::int64_t count, const ReadEvent& read_event, std::span<double> vectors,
+void SharedReplay::run(std::int64_t count, const ReadEvents& read_events, const FeatureColumns& columns,
                        std::span<Outcome> outcomes) {
-    const Call call{count, read_event, vectors, outcomes};
+    const Call call{count, read_events, columns, outcomes};
     first_ = 0;
     std::barrier<> together(threads_);
     std::vector<std::jthread> others;
@@ -76,11 +78,11 @@ std::pair<std::size_t, std::size_t> SharedReplay::share(unsigned thread) const {
 
 void SharedReplay::read(unsigned thread, const Call& call) {
     const auto [begin, end] = share(thread);
+    call.read_events(first_ + static_cast<std::int64_t>(begin), std::span(rows_).subspan(begin, end - begin),
+                     std::span(faults_).subspan(begin, end - begin));
     for (std::size_t place = begin; place < end; ++place) {
-        const std::int64_t number = first_ + static_cast<std::int64_t>(place);
-        const EventFault fault = call.read_event(number, *rows_[place]);
-        common_[place].valid = fault.fault == Fault::none;
-        call.outcomes[static_cast<std::size_t>(number)].fault = fault;
+        common_[place].valid = faults_[place].fault == Fault::none;
+        call.outcomes[static_cast<std::size_t>(first_) + place].fault = faults_[place];
     }
 }
 
@@ -99,15 +101,14 @@ bool SharedReplay::space_may_run_out() const {
 void SharedReplay::go_one_by_one(const Call& call) {
     for (std::size_t place = 0; place < events_; ++place) {
         const std::size_t number = static_cast<std::size_t>(first_) + place;
-        const std::size_t width = engine_.feature_count();
-        const std::span<double> vector = call.vectors.subspan(number * width, width);
         if (!common_[place].valid) {
             ++engine_.state_->totals.counters.invalid;
-            std::ranges::fill(vector, missing);
+            call.columns.put_missing(number);
             call.outcomes[number].status = Status::invalid;
             continue;
         }
-        call.outcomes[number].status = engine_.replay_in_turn(*rows_[place], vector);
+        call.outcomes[number].status = engine_.replay_in_turn(*rows_[place], vectors_);
+        call.columns.put(number, 1, vectors_.data());
     }
 }
 
@@ -124,7 +125,7 @@ void SharedReplay::meet(const Call& call) {
             continue;
         }
         const EventRow& event = *rows_[place];
-        if (place + bucket_ahead < events_) state.seen_ids.prefetch(rows_[place + bucket_ahead]->id());
+        if (place + bucket_ahead < events_) state.seen_ids.prefetch(rows_[place + bucket_ahead]->id(), bucket_ahead);
         ++counters.observed;
         common.duplicate = state.seen_ids.contains(event.id());
         if (common.duplicate) {
@@ -217,26 +218,34 @@ void SharedReplay::count_effects() {
 
 void SharedReplay::derive(unsigned thread, const Call& call) {
     const std::size_t width = engine_.feature_count();
+    const std::span<double> vectors = std::span(vectors_).subspan(thread * vectors_at_once * width);
     const auto [begin, end] = share(thread);
-    for (std::size_t place = begin; place < end; ++place) {
-        const std::size_t number = static_cast<std::size_t>(first_) + place;
-        double* vector = call.vectors.data() + number * width;
-        if (!common_[place].valid) {
-            std::fill_n(vector, width, missing);
-            continue;
+    for (std::size_t place = begin; place < end;) {
+        const std::size_t first = place;
+        for (; place < std::min(first + vectors_at_once, end); ++place) {
+            double* vector = vectors.data() + (place - first) * width;
+            if (common_[place].valid) {
+                engine_.library_.derive(rows_[place]->slots(), values_of(place), vector);
+            } else {
+                std::fill_n(vector, width, missing);
+            }
         }
-        engine_.library_.derive(rows_[place]->slots(), values_of(place), vector);
-        bool late = false;
-        bool capped = false;
-        for (std::size_t unit = 0; unit < units_; ++unit) {
-            const Effect& effect = this->effect(unit, place);
-            late = late || effect.late;
-            capped = capped || Engine::is_capped(effect.stored) || Engine::is_capped(effect.linked);
-        }
-        Status status = capped ? Status::capped : Status::ok;
-        if (late) status = std::max(status, Status::late);
-        call.outcomes[number].status = common_[place].duplicate ? Status::duplicate : status;
+        call.columns.put(static_cast<std::size_t>(first_) + first, place - first, vectors.data());
     }
+    for (std::size_t place = begin; place < end; ++place) {
+        if (common_[place].valid) call.outcomes[static_cast<std::size_t>(first_) + place].status = status_of(place);
+    }
+}
+
+Status SharedReplay::status_of(std::size_t place) {
+    if (common_[place].duplicate) return Status::duplicate;
+    Status status = Status::ok;
+    for (std::size_t unit = 0; unit < units_; ++unit) {
+        const Effect& effect = this->effect(unit, place);
+        if (effect.late) return Status::late;
+        if (Engine::is_capped(effect.stored) || Engine::is_capped(effect.linked)) status = Status::capped;
+    }
+    return status;
 }
 
 }  // namespace quickthorn

@@ -12,6 +12,7 @@
 
 #include "quickthorn/arrow_events.hpp"
 #include "quickthorn/engine.hpp"
+#include "quickthorn/feature_columns.hpp"
 
 namespace quickthorn {
 
@@ -24,8 +25,10 @@ namespace quickthorn {
 // One limit is common to all groups: the space for rows. Where a chunk might use it up, its events go one by one.
 class SharedReplay {
 public:
-    // Reads the event of that number into the row, and says what is wrong with it. Called from any of the threads.
-    using ReadEvent = std::function<EventFault(std::int64_t number, EventRow& row)>;
+    // Reads the events of number first, first + 1 and so on into the rows, and says what is wrong with each. Called
+    // from any of the threads.
+    using ReadEvents = std::function<void(std::int64_t first, std::span<const std::unique_ptr<EventRow>> rows,
+                                          std::span<EventFault> faults)>;
 
     SharedReplay(Engine& engine, unsigned threads);
 
@@ -35,14 +38,16 @@ public:
         EventFault fault;
     };
 
-    // Replays events 0 to count − 1; writes feature_count values an event, missing where it is invalid. The memory they
-    // are written to is there before the call.
-    void run(std::int64_t count, const ReadEvent& read_event, std::span<double> vectors, std::span<Outcome> outcomes);
+    // Replays events 0 to count − 1; writes the features of each, missing where it is invalid.
+    void run(std::int64_t count, const ReadEvents& read_events, const FeatureColumns& columns,
+             std::span<Outcome> outcomes);
 
 private:
     static constexpr std::int64_t chunk_events = 512;
     // How many events before its turn the parts of an event's memory are fetched, each found through the one before.
     static constexpr std::size_t bucket_ahead = 12, record_ahead = 8, rows_ahead = 4;
+    // How many vectors are derived before they are written to the columns, a cache line of each.
+    static constexpr std::size_t vectors_at_once = 8;
 
     struct Common {
         std::int64_t clock_us = 0;  // of the engine when the event came
@@ -58,8 +63,8 @@ private:
     };
     struct Call {
         std::int64_t count;
-        const ReadEvent& read_event;
-        std::span<double> vectors;
+        const ReadEvents& read_events;
+        const FeatureColumns& columns;
         std::span<Outcome> outcomes;
     };
 
@@ -73,6 +78,7 @@ private:
     void take_component(std::size_t unit, Components& components);
     void derive(unsigned thread, const Call& call);
     void count_effects();
+    Status status_of(std::size_t place);
 
     EventView view_of(std::size_t place) const;
     Effect& effect(std::size_t unit, std::size_t place) { return effects_[unit * chunk_events + place]; }
@@ -88,8 +94,10 @@ private:
     std::vector<Effect> effects_;
     std::vector<double> values_;
     std::vector<Engine::Key> keys_;  // per group and event of the chunk
-    std::int64_t first_ = 0;         // number of the chunk's first event
-    std::size_t events_ = 0;         // in the chunk
+    std::vector<EventFault> faults_;
+    std::vector<double> vectors_;  // vectors_at_once for each thread
+    std::int64_t first_ = 0;       // number of the chunk's first event
+    std::size_t events_ = 0;       // in the chunk
     bool one_by_one_ = false;
     std::atomic<std::size_t> next_unit_{0};
 };

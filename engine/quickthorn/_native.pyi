@@ -52,7 +52,14 @@ class Engine:
     def _finish_labels(self, feed: object, /) -> list[int]: ...
     def _read_features(self, event: object, /) -> tuple[float, ...]: ...
     def _run_batch(
-        self, events: object, pass_name: str, threads: int = 1, labels: object = None, signals: object = None, /
+        self,
+        events: object,
+        pass_name: str,
+        columns: npt.NDArray[np.float64] | None = None,
+        threads: int = 1,
+        labels: object = None,
+        signals: object = None,
+        /,
     ) -> dict[str, Any]: ...
     def _verify_golden(
         self, vectors: Buffer, margins: Buffer, scores: Buffer, leaves: Buffer, contributions: Buffer | None, /

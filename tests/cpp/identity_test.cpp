@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "check.hpp"
 
@@ -39,6 +40,23 @@ void integers_hash_as_their_decimal_text() {
     CHECK(!(keyed_hash(key, DecimalText(7).view()) == keyed_hash(key, DecimalText(8).view())));
 }
 
+// In runs of any length, with texts of one, two and three words next to each other or mixed.
+void many_integers_hash_as_each_of_them() {
+    const HashKey key{11, 22};
+    std::vector<std::int64_t> numbers;
+    for (std::int64_t i = 0; i < 23; ++i) numbers.push_back(9'999'990 + i);
+    for (const std::int64_t far : {std::int64_t{1}, std::int64_t{-1'000'000'000'000}, INT64_MIN + 100}) {
+        for (std::int64_t i = 0; i < 12; ++i) numbers.push_back(far + i);
+    }
+    for (std::size_t count = 0; count <= numbers.size(); ++count) {
+        std::vector<Hash128> hashes(count);
+        keyed_hashes(key, std::span(numbers).first(count), hashes.data());
+        for (std::size_t i = 0; i < count; ++i) {
+            CHECK(hashes[i] == keyed_hash(key, std::to_string(numbers[i])));
+        }
+    }
+}
+
 void another_key_is_another_hash() { CHECK(!(keyed_hash({1, 2}, "c-9") == keyed_hash({1, 3}, "c-9"))); }
 
 }  // namespace
@@ -46,5 +64,6 @@ void another_key_is_another_hash() { CHECK(!(keyed_hash({1, 2}, "c-9") == keyed_
 int main() {
     published_vectors();
     integers_hash_as_their_decimal_text();
+    many_integers_hash_as_each_of_them();
     another_key_is_another_hash();
 }

@@ -139,13 +139,23 @@ Replayed shared(const EngineLimits& limits, std::int64_t events, unsigned thread
     Engine engine(made, fields, Calibration{}, std::nullopt, Policy{}, limits);
     SharedReplay replay(engine, threads);
     Replayed found{std::vector<double>(static_cast<std::size_t>(events) * feature_count), {}, {}, 0};
+    std::vector<double> by_feature(found.vectors.size());
+    const FeatureColumns columns(by_feature.data(), static_cast<std::size_t>(events), feature_count);
     for (std::int64_t first = 0; first < events; first += batch) {
         const std::int64_t count = std::min(batch, events - first);
         std::vector<SharedReplay::Outcome> outcomes(static_cast<std::size_t>(count));
-        const auto read_event = [&](std::int64_t number, EventRow& row) { return fill(first + number, row); };
-        replay.run(count, read_event, std::span(found.vectors).subspan(static_cast<std::size_t>(first) * feature_count),
-                   outcomes);
+        const auto read = [&](std::int64_t from, std::span<const std::unique_ptr<EventRow>> rows,
+                              std::span<EventFault> faults) {
+            for (std::size_t i = 0; i < rows.size(); ++i) {
+                faults[i] = fill(first + from + static_cast<std::int64_t>(i), *rows[i]);
+            }
+        };
+        replay.run(count, read, columns.from(static_cast<std::size_t>(first)), outcomes);
         for (const SharedReplay::Outcome& outcome : outcomes) found.statuses.push_back(outcome.status);
+    }
+    for (std::size_t i = 0; i < by_feature.size(); ++i) {
+        const std::size_t event = i % static_cast<std::size_t>(events);
+        found.vectors[event * feature_count + i / static_cast<std::size_t>(events)] = by_feature[i];
     }
     found.counters = engine.counters();
     found.keys = engine.keys();

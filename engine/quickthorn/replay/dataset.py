@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from quickthorn.compiling import compile_bundle
 from quickthorn.decision import STATUSES
 from quickthorn.errors import EventError, LabelError, SignalError
@@ -71,16 +74,21 @@ def replay(
     names = engine.manifest.features
     label_feed = _LabelFeed(pa, engine, labels, raises=errors == "raise") if labels is not None else None
     signal_feed = _signal_feed(engine, signals, raises=errors == "raise") if signals else None
-    columns: list[Any] = []
+    # A feature's values side by side, so that they are the table's columns as they stand.
+    columns = np.empty((len(names), table.num_rows))
     statuses: list[Any] = []
     for first in range(0, max(table.num_rows, 1), _CHUNK_ROWS):
         ran = engine._run_batch(
-            table.slice(first, _CHUNK_ROWS), "replay", threads, label_feed.native if label_feed else None, signal_feed
+            table.slice(first, _CHUNK_ROWS),
+            "replay",
+            columns[:, first : first + _CHUNK_ROWS],
+            threads,
+            label_feed.native if label_feed else None,
+            signal_feed,
         )
         if ran["errors"] and errors == "raise":
             row, message = ran["errors"][0]
             raise EventError(f"events[{first + row}].{message}")
-        columns.append(ran["vectors"])
         statuses.append(ran["statuses"])
         if advance is not None:
             advance(len(ran["statuses"]))
@@ -129,12 +137,16 @@ def _signal_feed(engine: Engine, signals: Mapping[type[Signal] | str, Any], *, r
 
 
 def _as_table(
-    pa: Any, events: pa.Table, engine: Engine, names: tuple[str, ...], vectors: list[Any], statuses: list[Any]
+    pa: Any,
+    events: pa.Table,
+    engine: Engine,
+    names: tuple[str, ...],
+    features: npt.NDArray[np.float64],
+    statuses: list[Any],
 ) -> pa.Table:
     kept = [field.name for field in engine.manifest.schema if field.kind in ("id", "event_time")]
     columns = {name: events[name] for name in kept}
-    for index, name in enumerate(names):
-        columns[name] = pa.chunked_array([pa.array(chunk[:, index]) for chunk in vectors])
+    columns |= {name: pa.array(values) for name, values in zip(names, features, strict=True)}
     columns["status"] = pa.chunked_array(
         [pa.DictionaryArray.from_arrays(pa.array(chunk.astype("int8")), list(STATUSES)) for chunk in statuses]
     )
