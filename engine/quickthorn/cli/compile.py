@@ -46,7 +46,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="N",
         help="which of your bundles this is, counted upwards (default: 0)",
     )
-    parser.add_argument("--target", help="one CPU level, x86-64-v2, x86-64-v3 or x86-64-v4 (default: all three)")
+    parser.add_argument(
+        "--target",
+        action="append",
+        metavar="LEVEL",
+        help="CPU level to compile for: x86-64-v2, x86-64-v3, x86-64-v4, or armv8-a with a cross compiler; may be "
+        "repeated (default: all of this machine)",
+    )
     parser.add_argument(
         "--contributions",
         action=argparse.BooleanOptionalAction,

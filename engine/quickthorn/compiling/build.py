@@ -7,6 +7,7 @@ import os
 import struct
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +31,12 @@ from quickthorn.compiling.identity import group_identity, plan_identity
 from quickthorn.compiling.library import link_libraries
 from quickthorn.compiling.provenance import forest_summary, tool_versions
 from quickthorn.compiling.source_model import category_values, model_over
-from quickthorn.compiling.toolchain import Compiler, check_targets, find_compiler
+from quickthorn.compiling.toolchain import Compiler, check_targets, find_compilers, machine_of
 from quickthorn.decision import Policy
 from quickthorn.decision.compiled import Conditions, compile_conditions
 from quickthorn.decision.policy_file import read_policy
 from quickthorn.decision.reasons import ReasonMap
-from quickthorn.errors import CalibrationError, FeatureError, ModelError, PolicyError, ReasonError
+from quickthorn.errors import CalibrationError, FeatureError, ModelError, PolicyError, ReasonError, ToolchainError
 from quickthorn.event import Field, Money
 from quickthorn.features import FeatureSet
 from quickthorn.features.built_in import constant_tables, text_fields
@@ -46,7 +47,7 @@ from quickthorn.native import _native
 from quickthorn.serving import Engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from quickthorn.compiling.golden import GoldenVectors
     from quickthorn.forest.importing import LoadedModel
@@ -81,7 +82,7 @@ def compile_bundle(
     policy: str | os.PathLike[str] | Policy | None = None,
     calibration: str | os.PathLike[str] | Calibration | None = None,
     output: str | os.PathLike[str],
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     cache: bool | str | os.PathLike[str] = True,
     version: int = 0,
     contributions: bool = False,
@@ -96,7 +97,9 @@ def compile_bundle(
     ``calibration``  what the model's margins mean: a Calibration, or a file that one was saved to; without it scores
                 are what the model's own link makes of them
     ``output``  the file to write; it appears whole, or what was there before stays
-    ``target``  the one CPU level to compile for, "x86-64-v2", "-v3" or "-v4"; by default all, chosen from at load
+    ``target``  the CPU level to compile for, "x86-64-v2", "-v3" or "-v4", or several, chosen from at load; by default
+                all of this machine. "armv8-a" takes a cross compiler (the one that ``CXX_AARCH64`` names, else
+                aarch64-linux-gnu-g++), and is proven where it is loaded
     ``cache``   whether what was compiled before may be taken from the user's cache directory, or a directory to use
                 instead (:mod:`quickthorn.compiling.cache`)
     ``version`` which of your bundles this is: count upwards, so that a trust file can refuse what is older
@@ -120,7 +123,10 @@ def compile_bundle(
     if contributions and model is None:
         raise ModelError("contributions: expected a model whose margins they explain, found none")
     targets = check_targets(target)
-    compiler = find_compiler()
+    compilers = find_compilers(targets)
+    runnable = [level for level in targets if _native.processor_supports(level)]
+    if not runnable:
+        raise ToolchainError(f"target: expected one that this processor runs, to prove it here, found {target}")
     planned = plan(features)
     forest = None
     if model is not None and policy is not None:
@@ -128,14 +134,14 @@ def compile_bundle(
         forest = _forest(features, model, calibration, policy, contributions=contributions, on_step=on_step)
         if forest.policy.reasons and reasons is None:
             raise PolicyError("reasons: expected a reason map along with a policy that asks for reasons, found none")
-    manifest, members = _assemble(features, planned, forest, compiler, targets, Cache.chosen(cache), on_step)
+    manifest, members = _assemble(features, planned, forest, compilers, Cache.chosen(cache), on_step)
     manifest = msgspec.structs.replace(manifest, version=version, reasons=reasons)
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
         on_step("hold every library to the golden vectors")
         # Proven as the engine will see it: read, verified, mapped, and held to the source library's golden vectors.
         unproven = Path(scratch) / "bundle.qt"
         write_bundle(unproven, manifest, members)
-        for supported in filter(_native.processor_supports, targets):
+        for supported in runnable:
             Engine.load(unproven, target=supported, allow_unsigned=True)
     bundle_id = write_bundle(output, manifest, members)
     return BundleSummary(
@@ -176,25 +182,32 @@ def _forest(
     return _Forest(loaded, calibration, read.policy, conditions, golden_vectors(loaded, contributions=contributions))
 
 
+def _lowered(planned: Plan, targets: tuple[str, ...], cache: Cache) -> dict[str, LoweredFeatures]:
+    """By machine: features are compiled once for its least demanding level, so that no level has bits of its own."""
+    least: dict[str, str] = {}
+    for target in targets:
+        least.setdefault(machine_of(target), target)
+    return {
+        machine: cache.get(plan_identity(planned, target), LoweredFeatures, partial(lower, planned, target))
+        for machine, target in least.items()
+    }
+
+
 def _assemble(
     features: FeatureSet,
     planned: Plan,
     forest: _Forest | None,
-    compiler: Compiler,
-    targets: tuple[str, ...],
+    compilers: Mapping[str, Compiler],
     cache: Cache,
     on_step: Callable[[str], object],
 ) -> tuple[Manifest, dict[str, bytes]]:
     on_step("lower the features")
-    # Features are compiled once, for the least demanding level: their bits must not depend on the processor.
-    lowered = cache.get(plan_identity(planned, targets[0]), LoweredFeatures, lambda: lower(planned, targets[0]))
+    lowered = _lowered(planned, tuple(compilers), cache)
     ensemble = forest.model.ensemble if forest else None
     conditions = forest.conditions if forest else None
     explained = forest is not None and forest.golden.contributions is not None
-    on_step(f"compile the libraries for {', '.join(targets)}")
-    libraries = link_libraries(
-        compiler, targets, lowered, ensemble, cache, contributions=explained, conditions=conditions
-    )
+    on_step(f"compile the libraries for {', '.join(compilers)}")
+    libraries = link_libraries(compilers, lowered, ensemble, cache, contributions=explained, conditions=conditions)
     members = {library_member(target): image for target, image in libraries.items()}
     if forest:
         members[POLICY] = forest.policy.as_toml().encode()
@@ -208,7 +221,7 @@ def _assemble(
     )
     manifest = Manifest(
         quickthorn=metadata.version("quickthorn"),
-        targets=targets,
+        targets=tuple(compilers),
         event=features.schema.name,
         schema=tuple(_schema_field(field, as_text=field.name in read_as_text) for field in features.schema.fields),
         features=features.names,
@@ -220,7 +233,7 @@ def _assemble(
                 horizon_us=group.horizon_us,
                 labelled=group.is_labelled,
                 # Without an identity of its own, a group is what its compiled code is.
-                layout=group_identity(group) or hashlib.sha256(lowered.object_bytes).hexdigest(),
+                layout=group_identity(group) or hashlib.sha256(next(iter(lowered.values())).object_bytes).hexdigest(),
             )
             for group in planned.groups
         ),
@@ -253,7 +266,7 @@ def _assemble(
         policy=forest.policy if forest else None,
         golden=forest.golden.shapes if forest else None,
         tools=tool_versions(
-            compiler, targets, with_features=True, with_forest=forest is not None, with_contributions=explained
+            compilers, with_features=True, with_forest=forest is not None, with_contributions=explained
         ),
     )
     return manifest, members

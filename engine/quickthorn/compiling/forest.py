@@ -11,7 +11,7 @@ from quickthorn.compiling.cache import Cache
 from quickthorn.compiling.golden import golden_vectors
 from quickthorn.compiling.library import link_libraries
 from quickthorn.compiling.provenance import forest_summary, tool_versions
-from quickthorn.compiling.toolchain import check_targets, find_compiler
+from quickthorn.compiling.toolchain import check_targets, find_compilers
 from quickthorn.errors import ModelError, ToolchainError
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.importing import load_model
@@ -22,21 +22,21 @@ from quickthorn.serving import Forest
 def compile_forest(
     model: object,
     *,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     category_codes: bool = False,
     categories: Mapping[str | int, Sequence[str]] | None = None,
     contributions: bool = False,
 ) -> Forest:
     """What ``quickthorn.compile_model`` does."""
     targets = check_targets(target)
-    compiler = find_compiler()
+    compilers = find_compilers(targets)
     runnable = [level for level in targets if _native.processor_supports(level)]
     if not runnable:
         raise ToolchainError(f"target: expected one that this processor runs, to prove it here, found {target}")
     loaded = load_model(model, category_codes=category_codes, categories=categories)
     ensemble = loaded.ensemble
     _check_categories_are_read(ensemble, categories or {})
-    libraries = link_libraries(compiler, targets, None, ensemble, Cache(None), contributions=contributions)
+    libraries = link_libraries(compilers, {}, ensemble, Cache(None), contributions=contributions)
     golden = golden_vectors(loaded, contributions=contributions)
     manifest = ForestManifest(
         quickthorn=metadata.version("quickthorn"),
@@ -49,7 +49,7 @@ def compile_forest(
         categories=ensemble.category_dictionary,
         unknown_category=ensemble.unknown_category,
         golden=golden.shapes,
-        tools=tool_versions(compiler, targets, with_features=False, with_forest=True, with_contributions=contributions),
+        tools=tool_versions(compilers, with_features=False, with_forest=True, with_contributions=contributions),
     )
     members = {library_member(level): image for level, image in libraries.items()} | golden.members
     # Proven as a service will see it: read, verified, mapped, and held to the source library's golden vectors.

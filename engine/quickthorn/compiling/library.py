@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from quickthorn.compiling.toolchain import (
     CONTRIBUTION_FLAGS,
     LINK_FLAGS,
     Compiler,
+    machine_of,
     target_flags,
     target_vectors,
 )
@@ -95,33 +97,41 @@ def include_directory() -> Path:
 
 
 def link_libraries(
-    compiler: Compiler,
-    targets: tuple[str, ...],
-    features: LoweredFeatures | None,
+    compilers: Mapping[str, Compiler],
+    features: Mapping[str, LoweredFeatures],
     forest: Ensemble | None,
     cache: Cache,
     *,
     contributions: bool = False,
     conditions: Conditions | None = None,
 ) -> dict[str, bytes]:
-    """The shared library for every CPU level, as ELF images; the same inputs give the same bytes.
+    """The shared library for every CPU level that there is a compiler for, as ELF images; same inputs, same bytes.
 
-    It holds features, a forest, or both; with ``contributions``, the forest's contributions too, and the
-    ``conditions`` of a policy.
+    It holds ``features``, which were lowered for each of the levels' machines, a forest, or both; with
+    ``contributions``, the forest's contributions too, and the ``conditions`` of a policy.
     """
     emitted: dict[Vectors, dict[str, ForestSource]] = {}
-    for vectors in dict.fromkeys(target_vectors(target) for target in targets):
+    for vectors in dict.fromkeys(map(target_vectors, compilers)):
         emitted[vectors] = {"forest": emit_fastest(forest, vectors)} if forest is not None else {}
         if forest is not None and contributions:
             emitted[vectors]["contributions"] = emit_contributions(forest, vectors)
-    entry = entry_source(features, forest, contributions=contributions, conditions=conditions)
+    # What describes the features is the same for every machine; their code is not.
+    layout = next(iter(features.values()), None)
+    entry = entry_source(layout, forest, contributions=contributions, conditions=conditions)
     # As many at once as there are processors: each is a process of its own, and this one only waits.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         images = pool.map(
-            lambda target: _linked(compiler, target, entry, features, emitted[target_vectors(target)], cache),
-            targets,
+            lambda target: _linked(
+                compilers[target],
+                target,
+                entry,
+                features.get(machine_of(target)),
+                emitted[target_vectors(target)],
+                cache,
+            ),
+            compilers,
         )
-        return dict(zip(targets, images, strict=True))
+        return dict(zip(compilers, images, strict=True))
 
 
 def _linked(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -25,23 +26,22 @@ def forest_summary(ensemble: Ensemble) -> ForestSummary:
 
 
 def tool_versions(
-    compiler: Compiler,
-    targets: tuple[str, ...],
+    compilers: Mapping[str, Compiler],
     *,
     with_features: bool,
     with_forest: bool,
     with_contributions: bool = False,
 ) -> ToolVersions:
-    """The versions of what lowered features, imported a forest and linked the libraries."""
+    """The versions of what lowered features, imported a forest and linked the libraries of these targets."""
     return ToolVersions(
         numpy=metadata.version("numpy"),
         numba=metadata.version("numba") if with_features else None,
         llvmlite=metadata.version("llvmlite") if with_features else None,
         treelite=metadata.version("treelite") if with_forest else None,
-        compiler=compiler.version,
+        compiler="; ".join(dict.fromkeys(compiler.version for compiler in compilers.values())),
         flags=(
             *COMPILE_FLAGS,
-            *(flag for target in targets for flag in target_flags(target)),
+            *(flag for target in compilers for flag in target_flags(target)),
             *(CONTRIBUTION_FLAGS if with_contributions else ()),
             *LINK_FLAGS,
         ),

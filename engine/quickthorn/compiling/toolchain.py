@@ -1,4 +1,4 @@
-"""The C++ compiler: found once, called with argument lists, its flags recorded."""
+"""C++ compilers, this machine's and those for others: found once, called with argument lists, their flags recorded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,7 @@ TARGETS = {
     "aarch64": {"armv8-a": Target(("-march=armv8-a",), "portable")},
 }
 _CANDIDATES = ("c++", "g++", "clang++")
+_CROSS_CANDIDATES = ("{machine}-linux-gnu-g++", "{machine}-linux-gnu-c++")
 _TIME_LIMIT_S = 600
 # Variables by which compiler drivers find their parts, headers and libraries.
 _SETTINGS = ("GCC_EXEC_PREFIX", "COMPILER_PATH", "LIBRARY_PATH", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
@@ -102,13 +104,35 @@ class Compiler:
 
 def find_compiler() -> Compiler:
     """The compiler that ``CXX`` names, else c++, g++ or clang++ from the PATH; ToolchainError where there is none."""
-    named = os.environ.get("CXX")
-    path = shutil.which(named) if named else next(filter(None, map(shutil.which, _CANDIDATES)), None)
-    if path is None:
-        found = f"CXX={named!r}, which is not a program" if named else f"none of {', '.join(_CANDIDATES)} on the PATH"
-        raise ToolchainError(
-            f"C++ compiler: expected one for linking the bundle, found {found}; install g++ or clang++, or set CXX"
+    return _found_compiler("CXX", _CANDIDATES, "one for linking the bundle", "install g++ or clang++")
+
+
+def find_compilers(targets: tuple[str, ...]) -> Mapping[str, Compiler]:
+    """The compiler for each of the targets: this machine's for its own, a cross compiler for another machine's.
+
+    For aarch64 that is the one that ``CXX_AARCH64`` names, else aarch64-linux-gnu-g++ or -c++ from the PATH.
+    ToolchainError names a machine that there is none for.
+    """
+    compilers: dict[str, Compiler] = {}
+    for machine in dict.fromkeys(map(machine_of, targets)):
+        if machine == platform.machine():
+            compilers[machine] = find_compiler()
+            continue
+        candidates = tuple(name.format(machine=machine) for name in _CROSS_CANDIDATES)
+        compilers[machine] = _found_compiler(
+            f"CXX_{machine.upper()}", candidates, f"one that compiles for {machine}", f"install g++-{machine}-linux-gnu"
         )
+    return {target: compilers[machine_of(target)] for target in targets}
+
+
+def _found_compiler(variable: str, candidates: tuple[str, ...], wanted: str, advice: str) -> Compiler:
+    named = os.environ.get(variable)
+    path = shutil.which(named) if named else next(filter(None, map(shutil.which, candidates)), None)
+    if path is None:
+        found = (
+            f"{variable}={named!r}, which is not a program" if named else f"none of {', '.join(candidates)} on the PATH"
+        )
+        raise ToolchainError(f"C++ compiler: expected {wanted}, found {found}; {advice}, or set {variable}")
     try:
         answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError) as error:
@@ -116,23 +140,37 @@ def find_compiler() -> Compiler:
     return Compiler(path, answer.stdout.splitlines()[0].strip() if answer.stdout.strip() else "unknown")
 
 
-def check_targets(target: str | None) -> tuple[str, ...]:
-    """The CPU levels to compile for: the given one, or all of this machine's; ToolchainError for any other."""
-    machine = platform.machine()
-    known = TARGETS.get(machine, {})
-    if target is None and known:
-        return tuple(known)
-    if target is None or target not in known:
-        listed = ", ".join(known) or "none of a machine like this"
-        raise ToolchainError(f"target: expected one of {listed}, found {target!r} on {machine}")
-    return (target,)
+def check_targets(target: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The CPU levels to compile for, each machine's least demanding first: the given ones, or all of this machine's.
+
+    Levels of other machines are taken where they are asked for by name. ToolchainError for unknown or repeated ones.
+    """
+    if target is None:
+        machine = platform.machine()
+        if machine not in TARGETS:
+            raise ToolchainError(f"target: expected a machine of {' or '.join(TARGETS)}, found {machine}")
+        return tuple(TARGETS[machine])
+    wanted = (target,) if isinstance(target, str) else tuple(target)
+    known = tuple(level for levels in TARGETS.values() for level in levels)
+    for level in wanted:
+        if level not in known or wanted.count(level) > 1:
+            found = f"{level!r} twice" if level in known else repr(level)
+            raise ToolchainError(f"target: expected one of {', '.join(known)}, or several of them, found {found}")
+    if not wanted:
+        raise ToolchainError(f"target: expected one or several of {', '.join(known)}, found none")
+    return tuple(level for level in known if level in wanted)
+
+
+def machine_of(target: str) -> str:
+    """The machine that a CPU level belongs to, as ``platform.machine()`` calls it."""
+    return next(machine for machine, levels in TARGETS.items() if target in levels)
 
 
 def target_flags(target: str) -> tuple[str, ...]:
-    """The compiler's arguments for a CPU level of this machine."""
-    return TARGETS[platform.machine()][target].flags
+    """The compiler's arguments for a CPU level."""
+    return TARGETS[machine_of(target)][target].flags
 
 
 def target_vectors(target: str) -> Vectors:
-    """The vectors that forests are laid out for at a CPU level of this machine."""
-    return TARGETS[platform.machine()][target].vectors
+    """The vectors that forests are laid out for at a CPU level."""
+    return TARGETS[machine_of(target)][target].vectors

@@ -53,16 +53,18 @@ class Export:
 
 
 def target_machine(target: str) -> Any:
-    """LLVM's description of the CPU: "host" or a CPU level of this machine; FeatureError for any other name."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    triple = llvm.get_process_triple()
+    """LLVM's description of the CPU: "host", or a CPU level of any machine; FeatureError for any other name."""
     host = target == "host"
-    known = {level: cpu for level, (cpu, machine) in _CPUS.items() if triple.startswith(machine)}
-    if not host and target not in known:
-        raise FeatureError(f"target CPU: expected one of {', '.join(['host', *known])}, found {target!r} for {triple}")
+    if not host and target not in _CPUS:
+        raise FeatureError(f"target CPU: expected one of {', '.join(['host', *_CPUS])}, found {target!r}")
+    triple, cpu = llvm.get_process_triple(), ""
+    if not host:
+        cpu, machine = _CPUS[target]
+        triple = triple if triple.startswith(machine) else f"{machine}-unknown-linux-gnu"
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
     return llvm.Target.from_triple(triple).create_target_machine(
-        cpu=llvm.get_host_cpu_name() if host else known[target],
+        cpu=llvm.get_host_cpu_name() if host else cpu,
         features=llvm.get_host_cpu_features().flatten() if host else "",
         opt=3,
         reloc="pic",
