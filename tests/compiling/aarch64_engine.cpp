@@ -1,5 +1,5 @@
-// Decides events with a bundle's library: reads records of six 64-bit numbers (id, time, customer, terminal, minor units,
-// whether there is a terminal) from standard input, and writes the features and the margin of each as doubles.
+// Decides events with a bundle's library: reads records of six 64-bit numbers (id, time, customer, terminal, minor
+// units, whether there is a terminal) from standard input, and writes the features and the margin of each as doubles.
 #include <cstdio>
 #include <fstream>
 #include <iterator>

@@ -30,6 +30,7 @@ class CompileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     ``features``  a Python file and the name of the FeatureSet in it, "fraud/features.py:features"
     ``version``   the option ``--bundle-version``
+    ``target``    one CPU level, or an array of them
 
     Once read, paths are those of the file system: in the file they are relative to its folder.
     """
@@ -41,7 +42,7 @@ class CompileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     reasons: Text | None = None
     output: Text | None = None
     version: Natural | None = None
-    target: Text | None = None
+    target: Text | tuple[Text, ...] | None = None
     contributions: bool | None = None
 
     @classmethod
