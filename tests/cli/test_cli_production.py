@@ -68,6 +68,33 @@ def test_the_way_into_production_and_back(desk: Path, capsys: pytest.CaptureFixt
     assert f"prod 2: promote bundle {ids[1][:16]}, version 2, by ops" in capsys.readouterr().out
 
 
+def test_what_is_in_place_can_be_fetched_and_what_was(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fetch = ["fetch", *place(desk, key=False), "--output", str(desk / "got.qt")]
+    assert main(fetch) == 2
+    assert "prod: expected a bundle in place, found none" in capsys.readouterr().err
+    for name in ("champion.qt", "challenger.qt"):
+        assert promote(desk, name) == 0
+    capsys.readouterr()
+    assert main([*fetch, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["entry"]["version"] == 2
+    assert (desk / "got.qt").read_bytes() == (desk / "challenger.qt").read_bytes()
+    assert main(["ledger", *place(desk, key=False), "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert main([*fetch, "--at", first["at"]]) == 0
+    assert "prod 1: promote bundle" in capsys.readouterr().out
+    assert (desk / "got.qt").read_bytes() == (desk / "champion.qt").read_bytes()
+    # What was called back is not given out any more, and what is there stays.
+    trust = (desk / "trust.toml").read_text()
+    (desk / "trust.toml").write_text(f'{trust}\n[revoked]\nbundles = ["{second["bundle_id"]}"]\n')
+    assert main(fetch) == 1
+    assert "is revoked" in capsys.readouterr().err
+    assert (desk / "got.qt").read_bytes() == (desk / "champion.qt").read_bytes()
+    (desk / "trust.toml").write_text(trust)
+    assert main([*fetch[:-1], str(desk / "no" / "got.qt")]) == 2
+    assert "expected to write the file, found" in capsys.readouterr().err
+
+
 def test_diff_names_what_differs(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     both = [str(desk / "champion.qt"), str(desk / "challenger.qt")]
     assert main(["diff", *both, "--trust", str(desk / "trust.toml")]) == 0

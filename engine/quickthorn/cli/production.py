@@ -1,4 +1,4 @@
-"""`quickthorn promote`, `rollback` and `ledger`: what is in place, how it came there, and how it goes back."""
+"""`quickthorn promote`, `rollback`, `ledger` and `fetch`: what is in place, how it came there, and how it goes back."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import msgspec
 from quickthorn.cli.diff import add_events, print_comparison
 from quickthorn.cli.passphrase import add_passphrase, passphrase_of
 from quickthorn.cli.refusal import DONE, FAILED, refuse
-from quickthorn.errors import GateError, QuickthornError
-from quickthorn.lifecycle import Gates, Ledger, Promotion, Recorded, Store, promote, read_event_table, roll_back
+from quickthorn.errors import GateError, QuickthornError, SigningError, StoreError
+from quickthorn.lifecycle import Gates, Ledger, Promotion, Recorded, Store, fetch, promote, read_event_table, roll_back
 
 PROMOTE = (
     "Judge a bundle against the one in place, by the gates of a file; where it passes, store it and sign in the ledger "
@@ -24,6 +24,12 @@ ROLLBACK = (
     "Sign in the ledger that an earlier bundle is in place again: the last other one, or the one that --to names. What "
     "the trust file calls back does not return. Exit code 0 where it was done, 2 where it was not."
 )
+FETCH = (
+    "Write the bundle that is in place to a file, or with --at the one that was in place then: what a service deploys, "
+    "and what the next one is compared with. It must satisfy the trust file as it stands now. Exit code 0 where it was "
+    "written, 1 where the ledger was tampered with or the bundle is not trusted, 2 where nothing was in place, or it "
+    "cannot be written."
+)
 LEDGER = (
     "Check the whole ledger and print it, or with --at what was in place then. Exit code 0 where it holds, 1 where it "
     "was tampered with or signed by nobody trusted."
@@ -31,7 +37,7 @@ LEDGER = (
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the three verbs."""
+    """Register the four verbs."""
     promoting = subparsers.add_parser("promote", help="put a bundle in place", description=PROMOTE)
     promoting.add_argument("bundle", type=Path, help="bundle file to put in place")
     _add_place(promoting)
@@ -49,8 +55,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     ledger = subparsers.add_parser("ledger", help="what was in place when", description=LEDGER)
     _add_place(ledger)
-    ledger.add_argument("--at", metavar="TIME", help="what was in place then, such as 2026-03-01T12:00:00Z")
+    _add_at(ledger)
     ledger.set_defaults(run=run_ledger)
+
+    fetching = subparsers.add_parser("fetch", help="get the bundle that is in place", description=FETCH)
+    _add_place(fetching)
+    _add_at(fetching)
+    fetching.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="bundle file to write")
+    fetching.set_defaults(run=run_fetch)
 
 
 def run_promote(args: argparse.Namespace) -> int:
@@ -120,6 +132,33 @@ def run_ledger(args: argparse.Namespace) -> int:
     if not found:
         print(f"{args.environment}: nothing was in place")
     return DONE
+
+
+def run_fetch(args: argparse.Namespace) -> int:
+    """Write the file and print what it is; returns the exit code."""
+    from quickthorn.signing import Trust
+
+    try:
+        at = _time(args.at) if args.at is not None else None
+        trust = Trust.from_toml(args.trust)
+        store = Store(args.store)
+    except QuickthornError as error:
+        return refuse("fetch", error)
+    try:
+        recorded = fetch(args.output, store=store, environment=args.environment, trust=trust, at=at)
+    except (SigningError, StoreError) as error:
+        return refuse("fetch", error, FAILED)
+    except QuickthornError as error:
+        return refuse("fetch", error)
+    if args.json:
+        print(msgspec.json.encode({"path": str(args.output), "entry": _document(recorded)}).decode())
+    else:
+        print(f"{args.output}: {_line(recorded)}")
+    return DONE
+
+
+def _add_at(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--at", metavar="TIME", help="what was in place then, such as 2026-03-01T12:00:00Z")
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from quickthorn.lifecycle.latency import (
 )
 from quickthorn.lifecycle.ledger import PROMOTER, Ledger, Recorded
 from quickthorn.lifecycle.project_file import PROJECT_FILE, CompileSettings
-from quickthorn.lifecycle.promotion import Promotion, promote, roll_back
+from quickthorn.lifecycle.promotion import Promotion, fetch, promote, roll_back
 from quickthorn.lifecycle.reason_stability import ReasonStability, reason_stability
 from quickthorn.lifecycle.sample_events import sample_events
 from quickthorn.lifecycle.store import Store
@@ -45,6 +45,7 @@ __all__ = [
     "deciding",
     "describe",
     "draw_importances",
+    "fetch",
     "importances",
     "judge",
     "measure_latency",

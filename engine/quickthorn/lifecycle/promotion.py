@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,8 @@ import msgspec
 import numpy as np
 
 from quickthorn.bundle import read_bundle
-from quickthorn.errors import GateError
+from quickthorn.bundle.replacing import replacing, write_whole
+from quickthorn.errors import BundleError, GateError
 from quickthorn.lifecycle.comparison import Comparison, compare
 from quickthorn.lifecycle.gates import GateResult, Gates, judge
 from quickthorn.lifecycle.latency import deciding, timed
@@ -102,6 +104,29 @@ def roll_back(
     trust.check(bundle, f"{store.url}: bundle {bundle.short_id}")
     grounds: Mapping[str, Any] = {"why": why} if why else {}
     return ledger.append("rollback", bundle.bundle_id, bundle.manifest.version, key, grounds)
+
+
+def fetch(
+    output: str | os.PathLike[str], *, store: Store, environment: str, trust: Trust, at: dt.datetime | None = None
+) -> Recorded:
+    """Write the bundle that is in place, or was at a moment, to a file, and return its entry in the ledger.
+
+    It must satisfy ``trust`` as it stands now. The file appears whole, or what was there before stays. Raises GateError
+    where nothing was in place, BundleError where the file cannot be written, and what the ledger, the store and
+    ``Trust.check`` raise.
+    """
+    recorded = Ledger(store, environment, trust).in_place(at)
+    if recorded is None:
+        raise GateError(f"{environment}: expected a bundle in place, found none")
+    image = store.bundle_image(recorded.bundle_id)
+    bundle = read_bundle(image)
+    trust.check(bundle, f"{store.url}: bundle {bundle.short_id}")
+    try:
+        with replacing(Path(output)) as file:
+            write_whole(file, image)
+    except OSError as error:
+        raise BundleError(f"{os.fspath(output)}: expected to write the file, found: {error.strerror}") from error
+    return recorded
 
 
 @contextmanager
