@@ -16,9 +16,10 @@ namespace [[gnu::visibility("hidden")]] contributions {
 struct Shape {
     std::uint32_t feature_count;
     std::uint32_t output_count;
-    bool vector_leaves;      // every tree adds to every output
-    std::uint64_t factors;   // double per output: what a leaf's value is multiplied by
-    std::uint64_t expected;  // double per output: the margin of which nothing is known
+    bool vector_leaves;           // every tree adds to every output
+    std::uint64_t factors;        // double per output: what a leaf's value is multiplied by
+    std::uint64_t block_factors;  // the same, in blocks
+    std::uint64_t expected;       // double per output: the margin of which nothing is known
     std::uint32_t group_count;
     BlockSizes sizes;
     std::uint64_t groups;       // BlockGroup
@@ -56,31 +57,20 @@ private:
     }
 
     void add_blocks(double* out) const {
-        Blocks<Tests, Leaf, shape.sizes> blocks(tables_, tests_);
+        Blocks<Tests, shape.sizes> blocks(tables_, tests_);
         const auto* groups = table<BlockGroup>(shape.groups);
-        for (std::uint32_t group = 0; group < shape.group_count; ++group) {
-            if (groups[group].lanes == 2) add_group<2>(blocks, groups[group], out);
-            if (groups[group].lanes == 4) add_group<4>(blocks, groups[group], out);
-            if (groups[group].lanes == 8) add_group<8>(blocks, groups[group], out);
-        }
-    }
-
-    template <unsigned lanes>
-    void add_group(Blocks<Tests, Leaf, shape.sizes>& blocks, const BlockGroup& group, double* out) const {
-        const auto* block = table<Block>(group.blocks);
-        const auto* points = table<Points<lanes>>(group.points);
-        for (std::size_t of_tree = 0; of_tree < per_tree; ++of_tree) {
-            const std::size_t output = shape.vector_leaves ? of_tree : block->output;
-            const double factor = table<double>(shape.factors)[output];
-            blocks.template clear<lanes>();
-            for (std::uint32_t i = 0; i < group.block_count; ++i) {
-                blocks.ask(block[i]);
-                blocks.read_leaves(block[i], of_tree);
-                for (std::uint32_t vector = 0; vector < group.vector_count; ++vector) {
-                    blocks.add(block[i], of_tree, points[vector], points[vector].weight * factor);
+        for (std::uint32_t i = 0; i < shape.group_count; ++i) {
+            const auto* block = table<Block>(groups[i].blocks);
+            for (std::size_t of_tree = 0; of_tree < per_tree; ++of_tree) {
+                const std::size_t output = shape.vector_leaves ? of_tree : block->output;
+                blocks.clear();
+                for (std::uint32_t j = 0; j < groups[i].block_count; ++j) {
+                    blocks.ask(block[j]);
+                    blocks.add(groups[i], block[j], of_tree);
                 }
+                blocks.finish(table<std::uint32_t>(shape.features), table<double>(shape.block_factors)[output],
+                              out + output * width);
             }
-            blocks.template finish<lanes>(table<std::uint32_t>(shape.features), out + output * width);
         }
     }
 

@@ -61,22 +61,14 @@ class Explanation:
     """int64 [s]: the nearest split above it on the same feature, -1 where there is none"""
     above_left: npt.NDArray[np.bool_]
     """bool [s]: whether the split lies on the left side of that one"""
-    parent: Numbers
-    """int64 [s]: the split above it, -1 at roots"""
-    from_left: npt.NDArray[np.bool_]
-    """bool [s]: whether the split is its parent's left child"""
     depth: Numbers
     """int64 [s]: how many splits are above it"""
-    last: npt.NDArray[np.bool_]
-    """bool [s]: whether both sides are leaves"""
-    turn: Numbers
-    """int64 [s]: how often, on the way to the split, splits on new features and on repeated ones take turns"""
     tree: Numbers
     """int64 [s]: its tree"""
     features_on_path: Numbers
     """int64 [t]: the most different features on a path of the tree"""
-    inner_count: Numbers
-    """int64 [t]: how many splits of the tree have another split below"""
+    split_count: Numbers
+    """int64 [t]: how many splits the tree has"""
     factor: Reals
     """float64 [k]: what a leaf's value is multiplied by on its way into the margin"""
     expected: Reals
@@ -109,14 +101,12 @@ def explain(ensemble: Ensemble) -> Explanation:
     above, above_left = _same_feature_above(ensemble, parent, from_left)
     levels = _levels(depth)
     seen = np.ones(len(share))
-    distinct, turn = np.ones(len(share), np.int64), np.zeros(len(share), np.int64)
+    distinct = np.ones(len(share), np.int64)
     for level in levels:
         repeated, below = level[above[level] >= 0], level[parent[level] >= 0]
         up = above[repeated]
         seen[repeated] = seen[up] * np.where(above_left[repeated], share[up], 1.0 - share[up])
-        up = parent[below]
-        distinct[below] = distinct[up] + (above[below] < 0)
-        turn[below] = turn[up] + ((above[below] < 0) != (above[up] < 0))
+        distinct[below] = distinct[parent[below]] + (above[below] < 0)
     on_path = np.zeros(ensemble.tree_count, np.int64)
     np.maximum.at(on_path, tree, distinct)
     if on_path.max() > MOST_FEATURES_ON_PATH:
@@ -124,21 +114,16 @@ def explain(ensemble: Ensemble) -> Explanation:
             f"contributions: expected at most {MOST_FEATURES_ON_PATH} different features on a path, found "
             f"{on_path.max()} in tree {int(on_path.argmax())}"
         )
-    last = (ensemble.left < 0) & (ensemble.right < 0)
     factor, expected = _expected(ensemble, share, levels)
     return Explanation(
         share=share,
         seen=seen,
         above=above,
         above_left=above_left,
-        parent=parent,
-        from_left=from_left,
         depth=depth,
-        last=last,
-        turn=turn,
         tree=tree,
         features_on_path=on_path,
-        inner_count=np.bincount(tree[~last], minlength=ensemble.tree_count),
+        split_count=np.bincount(tree, minlength=ensemble.tree_count),
         factor=factor,
         expected=expected,
     )

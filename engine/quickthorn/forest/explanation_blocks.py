@@ -14,59 +14,44 @@ from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.explanation import Explanation, gauss_legendre
 
 # A larger tree is walked: a block's scratch memory is on the stack.
-MOST_INNER = 1024
+MOST_SPLITS = 2048
 # Sums by feature are on the stack too.
 MOST_FEATURES = 2048
-# Measured: with fewer values at the points of a block's inner splits, more time goes to where loops end.
-_INNER_VALUES = 2048
-# How many float64 a processor's vectors hold.
-_LANES: dict[Vectors, int] = {"portable": 2, "avx2": 4, "avx512": 8}
+# Measured: with fewer splits in a block, more of its last vectors are not full; with more, values leave the cache.
+_SPLITS_IN_BLOCK = 2048
+# How many points are worked on at a time.
+_MOST_POINTS = 8
+# How many float32 a processor's vectors hold.
+LANES: dict[Vectors, int] = {"portable": 4, "avx2": 8, "avx512": 16}
 
 BLOCK = np.dtype(
     [
-        *((name, "<u2") for name in ("roots", "inner", "twins", "last", "lone", "repeated", "repeated_last", "runs")),
+        *((name, "<u2") for name in ("root_vectors", "vectors", "repeated", "blank")),
         ("output", "<u4"),
-        ("stems", "<u2"),
-        ("left_stems", "<u2"),
-        *((f"{name}_at", "<u8") for name in ("shares", "seen", "leaves", "tests", "places", "features")),
-        ("repeated_at", "<u8"),
-        ("runs_at", "<u8"),
-    ]
-)
-GROUP = np.dtype(
-    [
-        ("lanes", "<u4"),
-        ("vectors", "<u4"),
-        ("blocks", "<u4"),
         ("unused", "<u4"),
-        ("blocks_at", "<u8"),
-        ("points_at", "<u8"),
+        *((f"{name}_at", "<u8") for name in ("vectors", "shares", "leaves", "tests", "features", "repeated", "seen")),
+        ("blanks_at", "<u8"),
     ]
 )
+GROUP = np.dtype([("points", "<u4"), ("blocks", "<u4"), ("blocks_at", "<u8"), ("points_at", "<u8")])
 
 Numbers = npt.NDArray[np.int64]
+Reals = npt.NDArray[np.float64]
 Tests = Callable[[bytearray, Numbers], int]
 """Puts the tests of splits of these numbers behind tables, as the native Tests read them; returns where they begin"""
 
 
 @dataclass(frozen=True)
 class BlockTables:
-    """Where the groups begin, and what the C++ `BlockSizes` states: the most that any block has."""
+    """Where the groups begin, and what the C++ `BlockSizes` states; what leaves in blocks are multiplied by."""
 
     groups: int
     group_count: int
+    lanes: int
     splits: int
-    last: int
     repeated: int
-    place_values: int
-    inner_values: int
-
-
-def lanes_and_vectors(features_on_path: Numbers, vectors: Vectors) -> tuple[Numbers, Numbers]:
-    """How many points side by side, and how many such vectors, integrate paths of so many features exactly."""
-    points = -(-features_on_path // 2)
-    lanes = np.minimum(np.select([points <= 2, points <= 4], [2, 4], 8), _LANES[vectors])
-    return lanes, -(-points // lanes)
+    points: int
+    factor: Reals
 
 
 def points_table(lanes: int, vectors: int) -> npt.NDArray[np.float64]:
@@ -86,154 +71,156 @@ def lay_out(
     tables: bytearray,
 ) -> BlockTables:
     """Put these trees' blocks behind the tables; `features` are those that any of their splits is on, in order."""
-    builder = _Builder(ensemble, explanation, features, tests, tables)
-    lanes, counts = lanes_and_vectors(explanation.features_on_path[trees], vectors)
+    lanes = LANES[vectors]
+    leaves, scale = _leaves(ensemble, explanation)
+    builder = _Builder(ensemble, explanation, leaves, features, tests, tables, lanes)
+    points = -(-explanation.features_on_path[trees] // 2)
     outputs = np.maximum(ensemble.tree_output[trees], 0)
-    order = np.lexsort((trees, counts, lanes, outputs))
-    groups = []
-    keys = np.stack([outputs, lanes, counts])[:, order]
+    order = np.lexsort((trees, points, outputs))
+    groups, most_points = [], 1
+    keys = np.stack([outputs, points])[:, order]
     begins = np.flatnonzero(np.append(True, (np.diff(keys) != 0).any(axis=0)))
     for members in np.split(order, begins[1:]) if len(order) else []:
-        width, count = int(lanes[members[0]]), int(counts[members[0]])
-        blocks = np.concatenate([builder.block(some, width) for some in builder.divide(trees[members], width)])
-        groups.append(
-            (
-                width,
-                count,
-                len(blocks),
-                0,
-                append_table(tables, blocks),
-                append_table(tables, points_table(width, count)),
-            )
-        )
+        count = int(points[members[0]])
+        blocks = np.concatenate([builder.block(some) for some in builder.divide(trees[members])])
+        known, weight = gauss_legendre(count)
+        table = append_table(tables, np.concatenate([known, 1.0 - known, weight]).astype("<f4"))
+        groups.append((count, len(blocks), append_table(tables, blocks), table))
+        most_points = max(most_points, min(count, _MOST_POINTS))
     return BlockTables(
         groups=append_table(tables, np.array(groups, GROUP)),
         group_count=len(groups),
-        splits=builder.most["splits"],
-        last=builder.most["last"],
-        repeated=builder.most["repeated"],
-        place_values=builder.most["place_values"],
-        inner_values=builder.most["inner_values"],
+        lanes=lanes,
+        splits=builder.most_splits,
+        repeated=builder.most_repeated,
+        points=most_points,
+        factor=explanation.factor * scale,
     )
+
+
+def _leaves(ensemble: Ensemble, explanation: Explanation) -> tuple[Reals, float]:
+    """The leaves' values, float64 [leaves, outputs of a tree], as float32 can hold them, and what to multiply them by.
+
+    A tree's contributions are the same whatever is added to all of its leaves: here their middle is 0.
+    """
+    values = ensemble.leaf_value.astype(np.float64).reshape(len(ensemble.leaf_id), -1)
+    tree = np.full(len(values), -1, np.int64)
+    for children in (ensemble.left, ensemble.right):
+        tree[~children[children < 0]] = explanation.tree[children < 0]
+    low, high = (np.full((ensemble.tree_count, values.shape[1]), bound) for bound in (np.inf, -np.inf))
+    grown = tree >= 0
+    np.minimum.at(low, tree[grown], values[grown])
+    np.maximum.at(high, tree[grown], values[grown])
+    centred = np.zeros_like(values)
+    centred[grown] = values[grown] - (low[tree[grown]] / 2 + high[tree[grown]] / 2)
+    scale = float(np.ldexp(1.0, np.frexp(np.abs(centred).max(initial=0.0))[1]))
+    return centred / scale, scale
 
 
 class _Builder:
     def __init__(
-        self, ensemble: Ensemble, explanation: Explanation, features: Numbers, tests: Tests, tables: bytearray
+        self,
+        ensemble: Ensemble,
+        explanation: Explanation,
+        leaves: Reals,
+        features: Numbers,
+        tests: Tests,
+        tables: bytearray,
+        lanes: int,
     ) -> None:
         self.ensemble = ensemble
         self.explanation = explanation
+        self.leaves = leaves
         self.tests = tests
         self.tables = tables
+        self.lanes = lanes
         self.feature_number = np.zeros(ensemble.feature_count, np.int64)
         self.feature_number[features] = np.arange(len(features))
+        self.no_feature = len(features)
         # Of the splits of the block at hand.
-        self.number = np.zeros(len(ensemble.feature), np.int64)
-        # Splits in order of trees, and where each tree's begin.
-        self.by_tree = np.argsort(explanation.tree, kind="stable")
-        self.first = np.searchsorted(explanation.tree[self.by_tree], np.arange(ensemble.tree_count + 1))
-        self.most = dict.fromkeys(("splits", "last", "repeated", "place_values", "inner_values"), 0)
+        self.place = np.zeros(len(ensemble.feature), np.int64)
+        self.most_splits = self.most_repeated = 0
 
-    def divide(self, trees: Numbers, lanes: int) -> Iterator[Numbers]:
-        """Trees in runs whose inner splits are few enough; one tree is a run whatever it has."""
-        limit, held, first = _INNER_VALUES // lanes, 0, 0
+    def divide(self, trees: Numbers) -> Iterator[Numbers]:
+        """Trees in runs whose splits are few enough; one tree is a run whatever it has."""
+        held, first = 0, 0
         for place, tree in enumerate(trees.tolist()):
-            inner = int(self.explanation.inner_count[tree]) + 1
-            if place > first and held + inner > limit:
+            count = int(self.explanation.split_count[tree])
+            if place > first and held + count > _SPLITS_IN_BLOCK:
                 yield trees[first:place]
                 held, first = 0, place
-            held += inner
+            held += count
         yield trees[first:]
 
-    def block(self, trees: Numbers, lanes: int) -> npt.NDArray[Any]:
+    def block(self, trees: Numbers) -> npt.NDArray[Any]:
         """One block's header [1]; all else is put behind the tables."""
         explanation, ensemble = self.explanation, self.ensemble
-        splits = np.concatenate([self.by_tree[self.first[tree] : self.first[tree + 1]] for tree in trees.tolist()])
-        inner, twins, stems, last = self.ordered(splits)
-        splits = np.concatenate([inner, twins, stems, last])
-        number = self.number
-        number[splits] = np.arange(len(splits))
-        place = self.places(splits, trees, len(inner))
-        again = splits[explanation.above[splits] >= 0]
-        above = 2 * number[explanation.above[again]] + explanation.above_left[again]
-        lone_places, lone_leaves = self.lone(inner, len(trees))
-        runs = np.bincount(explanation.turn[inner], minlength=1)
+        queue, vectors = self.queue(ensemble.roots[trees].astype(np.int64))
+        there = queue >= 0
+        splits = np.maximum(queue, 0)
+        again = there & (explanation.above[splits] >= 0)
+        vectors["repeated"] = (again.reshape(-1, self.lanes) << np.arange(self.lanes)).sum(axis=1)
+        repeated = splits[again]
+        self.place[queue[there]] = np.flatnonzero(there)
+        above = 2 * self.place[explanation.above[repeated]] + explanation.above_left[repeated]
         header = np.zeros(1, BLOCK)
-        header["roots"], header["inner"], header["twins"], header["last"] = (
-            len(trees),
-            len(inner),
-            len(twins),
-            len(last),
-        )
-        header["stems"], header["left_stems"] = len(stems), (ensemble.left[stems] >= 0).sum()
-        header["lone"], header["repeated"], header["runs"] = len(lone_places), len(again), len(runs)
-        header["repeated_last"] = (explanation.above[last] >= 0).sum()
+        roots = -(-len(trees) // self.lanes)
+        blanks = np.flatnonzero(~there.reshape(-1, self.lanes).all(axis=1))
+        blanks = blanks[blanks >= roots]
+        header["root_vectors"], header["blank"] = roots, len(blanks)
+        header["vectors"], header["repeated"] = len(vectors), len(repeated)
         header["output"] = max(int(ensemble.tree_output[trees[0]]), 0)
-        self.put(header, "shares", explanation.share[splits], "<f8")
-        self.put(header, "seen", explanation.seen[again], "<f8")
-        lone_leaves = np.append(lone_leaves, ~np.minimum(ensemble.left[stems], ensemble.right[stems]))
-        self.put(header, "leaves", self.leaves(last, lone_leaves), f"<f{ensemble.leaf_value.dtype.itemsize}")
+        self.put(header, "vectors", vectors)
+        self.put(header, "shares", np.where(there, explanation.share[splits], 0.5).astype("<f4"))
+        sides = np.stack([ensemble.left[splits], ensemble.right[splits]])
+        is_leaf = there & (sides < 0)
+        values = np.where(is_leaf[..., np.newaxis], self.leaves[np.where(is_leaf, ~sides, 0)], 0.0)
+        self.put(header, "leaves", np.moveaxis(values, 2, 0).astype("<f4"))
         header["tests_at"] = self.tests(self.tables, splits)
-        self.put(header, "places", np.concatenate([place, lone_places]) * lanes, "<u2")
-        self.put(header, "features", self.feature_number[ensemble.feature[splits]] * lanes, "<u2")
-        self.put(header, "repeated", np.concatenate([number[again], above]), "<u2")
-        self.put(header, "runs", runs, "<u2")
-        for name, size in (
-            ("splits", len(splits)),
-            ("last", len(last)),
-            ("repeated", len(again)),
-            ("place_values", (len(trees) + 2 * len(inner)) * lanes),
-            ("inner_values", len(inner) * lanes),
-        ):
-            self.most[name] = max(self.most[name], size)
+        features = np.where(there, self.feature_number[ensemble.feature[splits]], self.no_feature)
+        self.put(header, "features", features.astype("<u2"))
+        self.put(header, "repeated", np.concatenate([self.place[repeated], above]).astype("<u2"))
+        self.put(header, "seen", explanation.seen[repeated].astype("<f4"))
+        self.put(header, "blanks", blanks.astype("<u2"))
+        self.most_splits = max(self.most_splits, len(queue))
+        self.most_repeated = max(self.most_repeated, len(repeated))
         return header
 
-    def ordered(self, splits: Numbers) -> tuple[Numbers, Numbers, Numbers, Numbers]:
-        """The splits in the order that a block has them: parents before children."""
-        explanation, ensemble = self.explanation, self.ensemble
-        repeated = explanation.above >= 0
-        is_last = explanation.last[splits]
-        last, others = splits[is_last], splits[~is_last]
-        sides = np.stack([ensemble.left[others], ensemble.right[others]], axis=1)
-        ending = (sides >= 0) & (explanation.last & ~repeated)[np.maximum(sides, 0)]
-        is_twin = ending.all(axis=1) & ~repeated[others]
-        is_stem = ending.any(axis=1) & (sides < 0).any(axis=1) & ~repeated[others]
-        twins, inner = others[is_twin], others[~is_twin & ~is_stem]
-        # Stems whose last split is on their left come first.
-        stems = others[is_stem]
-        stems = stems[np.argsort(ensemble.left[stems] < 0, kind="stable")]
-        of_stems = np.maximum(ensemble.left[stems], ensemble.right[stems]).astype(np.int64)
-        # Inner splits turn by turn, that no branch is needed to tell those on new features from those on repeated ones.
-        inner = inner[np.lexsort((inner, explanation.depth[inner], explanation.turn[inner]))]
-        of_twins = sides[is_twin].reshape(-1).astype(np.int64)
-        alone = last[~np.isin(last, np.append(of_twins, of_stems))]
-        alone = alone[np.argsort(repeated[alone], kind="stable")]
-        return inner, twins, stems, np.concatenate([of_twins, of_stems, alone])
+    def queue(self, roots: Numbers) -> tuple[Numbers, npt.NDArray[Any]]:
+        """The splits below the roots in the order that a block has them, -1 between them, and the vectors of these.
 
-    def places(self, splits: Numbers, trees: Numbers, inner: int) -> Numbers:
-        """Each split's place: the roots', in order, then two for each inner split."""
-        number = self.number
-        parent = self.explanation.parent[splits]
-        below = len(trees) + 2 * number[parent] + ~self.explanation.from_left[splits]
-        roots = np.searchsorted(trees, self.explanation.tree[splits])
-        # The sides of twins and stems have none.
-        places: Numbers = np.where(parent >= 0, np.where(number[parent] < inner, below, 0), roots)
-        return places
+        Behind the roots come the children of each vector of splits, its left ones first. There is nothing in a place
+        where children would otherwise lie in their parents' own vector.
+        """
+        lanes = self.lanes
+        queue, done, records = roots, 0, []
+        while done < len(queue):
+            count = max((len(queue) - done) // lanes, 1)
+            queue = np.append(queue, np.full(max(done + lanes - len(queue), 0), -1))
+            wave = queue[done : done + count * lanes].reshape(count, 1, lanes)
+            sides = np.concatenate([self.ensemble.left[wave], self.ensemble.right[wave]], axis=1).astype(np.int64)
+            split = (sides >= 0) & (wave >= 0)
+            below = split.sum(axis=(1, 2))
+            record = np.zeros(count, self.vector_type())
+            record["children"] = (split << np.arange(lanes)).sum(axis=2)
+            if self.lanes == LANES["avx512"]:
+                record["packing"] = np.argsort(~split, axis=2, kind="stable")
+                record["spreading"] = np.where(split, split.cumsum(axis=2) - 1, 0)
+            record["below"] = len(queue) + below.cumsum() - below
+            records.append(record)
+            queue = np.append(queue, sides[split])
+            done += count * lanes
+        return queue, np.concatenate(records)
 
-    def lone(self, inner: Numbers, roots: int) -> tuple[Numbers, Numbers]:
-        """The places and numbers of the leaves that are a side of an inner split."""
-        sides = np.stack([self.ensemble.left[inner], self.ensemble.right[inner]], axis=1).astype(np.int64).reshape(-1)
-        leaf = np.flatnonzero(sides < 0)
-        return roots + leaf, ~sides[leaf]
+    def vector_type(self) -> np.dtype[Any]:
+        """That of the C++ QueueVector."""
+        fields: list[Any] = [("children", "<u2", 2), ("below", "<u2"), ("repeated", "<u2")]
+        if self.lanes == LANES["avx512"]:
+            fields += [("packing", "u1", (2, self.lanes)), ("spreading", "u1", (2, self.lanes))]
+        return np.dtype(fields)
 
-    def leaves(self, last: Numbers, lone: Numbers) -> npt.NDArray[Any]:
-        """The leaves' values, for each output those left of last splits, right of them, and alone."""
-        numbers = np.concatenate([~self.ensemble.left[last], ~self.ensemble.right[last], lone])
-        return np.atleast_2d(self.ensemble.leaf_value[numbers].T)
-
-    def put(self, header: npt.NDArray[Any], name: str, values: npt.NDArray[Any], dtype: str) -> None:
+    def put(self, header: npt.NDArray[Any], name: str, values: npt.NDArray[Any]) -> None:
         """Put a table behind the others, aligned to its values."""
-        table = np.ascontiguousarray(values, dtype)
-        self.tables.extend(bytes(-len(self.tables) % table.itemsize))
+        self.tables.extend(bytes(-len(self.tables) % 4))
         header[f"{name}_at"] = len(self.tables)
-        self.tables.extend(table.tobytes())
+        self.tables.extend(np.ascontiguousarray(values).tobytes())

@@ -12,7 +12,7 @@ from quickthorn.errors import ModelError
 from quickthorn.forest.emission import ForestSource, Vectors, append_table, cpp_boolean, emit_forest
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.explanation import Explanation, explain
-from quickthorn.forest.explanation_blocks import MOST_FEATURES, MOST_INNER, lay_out, points_table
+from quickthorn.forest.explanation_blocks import MOST_FEATURES, MOST_SPLITS, lay_out, points_table
 from quickthorn.forest.ranking import MOST_ENTRIES, RankedSplits, Thresholds, entry_count
 from quickthorn.forest.recoding import recode
 from quickthorn.forest.recoding_emission import categories_source
@@ -58,6 +58,7 @@ constexpr quickthorn::contributions::Shape contribution_shape{{
     .output_count = {output_count},
     .vector_leaves = {vector_leaves},
     .factors = {factors},
+    .block_factors = {block_factors},
     .expected = {expected},
     .group_count = {group_count},
     .sizes = {{{sizes}}},
@@ -116,7 +117,7 @@ def emit_contributions(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
     tests = _ranked_tests(ensemble) or _walked_tests(ensemble)
     tables = tests.tables
     grown = np.flatnonzero(ensemble.roots >= 0)
-    small = explanation.inner_count[grown] <= MOST_INNER
+    small = explanation.split_count[grown] <= MOST_SPLITS
     in_blocks = np.isin(explanation.tree, grown[small])
     features = np.unique(ensemble.feature[in_blocks]).astype(np.int64)
     if len(features) > MOST_FEATURES:
@@ -124,12 +125,13 @@ def emit_contributions(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
     blocks = lay_out(ensemble, explanation, grown[small], features, tests.side_by_side, vectors, tables)
     walked = _walked(ensemble, explanation, grown[~small], tests.numbers, tables)
     leaf = np.dtype(ensemble.sum_precision)
-    sizes = (blocks.splits, blocks.last, blocks.repeated, blocks.place_values, blocks.inner_values, len(features))
+    sizes = (blocks.lanes, blocks.splits, blocks.repeated, blocks.points, len(features))
     cpp = _SOURCE.format(
         feature_count=ensemble.feature_count,
         output_count=ensemble.output_count,
         vector_leaves=cpp_boolean(ensemble.vector_leaves),
         factors=append_table(tables, explanation.factor.astype("<f8")),
+        block_factors=append_table(tables, blocks.factor.astype("<f8")),
         expected=append_table(tables, explanation.expected.astype("<f8")),
         group_count=blocks.group_count,
         sizes=", ".join(map(str, sizes)),

@@ -1,0 +1,214 @@
+// Float32 values of splits side by side, as many as the processor's vectors hold, and how those of some lanes are put
+// next to each other and back into their lanes: with AVX-512, with AVX2, or four at a time.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "forest_byte_vectors.hpp"
+#include "forest_intrinsics.hpp"
+
+namespace quickthorn {
+namespace [[gnu::visibility("hidden")]] contributions {
+
+#if defined(__AVX512F__)
+inline constexpr std::uint32_t split_lanes = 16;
+#elif defined(__AVX2__)
+inline constexpr std::uint32_t split_lanes = 8;
+#else
+inline constexpr std::uint32_t split_lanes = 4;
+#endif
+
+using Floats [[gnu::vector_size(4 * split_lanes)]] = float;
+
+[[gnu::always_inline]] inline Floats load(const float* values) {
+    Floats all;
+    std::memcpy(&all, values, sizeof all);
+    return all;
+}
+
+[[gnu::always_inline]] inline void store(float* values, const Floats& all) { std::memcpy(values, &all, sizeof all); }
+
+[[gnu::always_inline]] inline void store_wide(double* values, const Floats& all) {
+    using Half [[gnu::vector_size(2 * split_lanes)]] = float;
+    using Wide [[gnu::vector_size(4 * split_lanes)]] = double;
+    Half halves[2];
+    std::memcpy(&halves, &all, sizeof halves);
+    for (unsigned half = 0; half < 2; ++half) {
+        const Wide wide = __builtin_convertvector(halves[half], Wide);
+        std::memcpy(values + half * split_lanes / 2, &wide, sizeof wide);
+    }
+}
+
+// 0 where an answer is minus one, and 1 where it is 0.
+[[gnu::always_inline]] inline Floats passing(const std::int8_t* answers) {
+    using Integers [[gnu::vector_size(4 * split_lanes)]] = std::int32_t;
+    // What compilers make of a conversion of vectors goes through memory.
+#if defined(__AVX512F__)
+    const auto right = (Integers)_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(answers)));
+#elif defined(__AVX2__)
+    const auto right = (Integers)_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(answers)));
+#elif defined(__SSE4_1__)
+    int four;
+    std::memcpy(&four, answers, sizeof four);
+    const auto right = (Integers)_mm_cvtepi8_epi32(_mm_cvtsi32_si128(four));
+#else
+    const Integers right = {answers[0], answers[1], answers[2], answers[3]};
+#endif
+    return __builtin_convertvector(right + 1, Floats);
+}
+
+// A vector of a block's queue of splits.
+struct QueueVector {
+    std::uint16_t children[2];  // in which lanes splits have others on their left, and on their right
+    std::uint16_t below;        // where in the queue these begin, first those on the left
+    std::uint16_t repeated;     // in which lanes splits are on features that are split on above
+#if defined(__AVX512F__)
+    // From which lanes values are taken to have those of `children` next to each other, and back in their lanes.
+    std::uint8_t packing[2][split_lanes];
+    std::uint8_t spreading[2][split_lanes];
+#endif
+};
+
+#if defined(__AVX512F__)
+
+// Takes values to other lanes. An instruction that packs by mask takes a Zen 4 five times as long.
+class Order {
+public:
+    explicit Order(const std::uint8_t* from)
+        : from_{_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))} {}
+    explicit Order(__mmask16 spread) : from_{_mm512_maskz_expand_epi32(spread, numbers())} {}
+    Floats operator()(const Floats& values) const { return (Floats)_mm512_permutexvar_ps(from_, (__m512)values); }
+    Floats operator()(const Floats& values, __mmask16 mask, const Floats& others) const {
+        return (Floats)_mm512_mask_permutexvar_ps((__m512)others, mask, from_, (__m512)values);
+    }
+
+private:
+    static __m512i numbers() { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
+
+    __m512i from_;
+};
+
+// Moves the values of the lanes with children on a side to the first lanes, in their order.
+class Packing {
+public:
+    Packing(const QueueVector& vector, unsigned side) : order_{vector.packing[side]} {}
+    Floats operator()(const Floats& values) const { return order_(values); }
+
+private:
+    Order order_;
+};
+
+// Moves the first values to some lanes, in their order, and takes others' for the other lanes.
+class Spreading {
+public:
+    Spreading(const QueueVector& vector, unsigned side)
+        : mask_{static_cast<__mmask16>(vector.children[side])},
+          order_{vector.spreading[side]} {}
+    explicit Spreading(std::uint32_t mask) : mask_{static_cast<__mmask16>(mask)}, order_{mask_} {}
+    Floats operator()(const Floats& values, const Floats& others) const { return order_(values, mask_, others); }
+
+private:
+    __mmask16 mask_;
+    Order order_;
+};
+
+#else
+
+// From which lane each lane takes its value, by mask; `unit` bytes to a lane.
+template <bool pack, unsigned unit>
+constexpr auto lane_orders() {
+    std::array<std::array<std::uint8_t, split_lanes * unit>, 1U << split_lanes> orders{};
+    for (unsigned mask = 0; mask < orders.size(); ++mask) {
+        unsigned next = 0;
+        for (unsigned lane = 0; lane < split_lanes; ++lane) {
+            if ((mask >> lane & 1U) == 0) continue;
+            const unsigned to = pack ? next : lane;
+            const unsigned from = pack ? lane : next;
+            for (unsigned byte = 0; byte < unit; ++byte) {
+                orders[mask][to * unit + byte] = static_cast<std::uint8_t>(from * unit + byte);
+            }
+            ++next;
+        }
+    }
+    return orders;
+}
+
+#if defined(__AVX2__)
+
+template <bool pack>
+class Order {
+public:
+    explicit Order(std::uint32_t mask)
+        : from_{_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(orders[mask].data())))} {}
+    Floats operator()(const Floats& values) const { return (Floats)_mm256_permutevar8x32_ps((__m256)values, from_); }
+
+private:
+    alignas(64) static constexpr auto orders = lane_orders<pack, 1>();
+    __m256i from_;
+};
+
+class Spreading {
+public:
+    Spreading(const QueueVector& vector, unsigned side) : Spreading(vector.children[side]) {}
+    explicit Spreading(std::uint32_t mask) : order_{mask} {
+        const __m256i bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+        const __m256i all = _mm256_set1_epi32(static_cast<int>(mask));
+        chosen_ = _mm256_cmpeq_epi32(_mm256_and_si256(all, bits), bits);
+    }
+    Floats operator()(const Floats& values, const Floats& others) const {
+        return (Floats)_mm256_blendv_ps((__m256)others, (__m256)order_(values), (__m256)chosen_);
+    }
+
+private:
+    Order<false> order_;
+    __m256i chosen_;
+};
+
+#else
+
+template <bool pack>
+class Order {
+public:
+    explicit Order(std::uint32_t mask) : from_{treelets::load_bytes(orders[mask].data())} {}
+    Floats operator()(const Floats& values) const {
+        return (Floats)treelets::look_up((treelets::Sixteen)values, from_);
+    }
+
+private:
+    alignas(64) static constexpr auto orders = lane_orders<pack, 4>();
+    treelets::Bytes from_;
+};
+
+class Spreading {
+public:
+    Spreading(const QueueVector& vector, unsigned side) : Spreading(vector.children[side]) {}
+    explicit Spreading(std::uint32_t mask) : order_{mask} {
+        using Words [[gnu::vector_size(16)]] = std::uint32_t;
+        const Words bits = {1, 2, 4, 8};
+        const Words all = Words{} + mask;
+        chosen_ = (treelets::Bytes)((all & bits) == bits);
+    }
+    Floats operator()(const Floats& values, const Floats& others) const {
+        return (Floats)treelets::choose(chosen_, (treelets::Bytes)order_(values), (treelets::Bytes)others);
+    }
+
+private:
+    Order<false> order_;
+    treelets::Bytes chosen_;
+};
+
+#endif
+
+class Packing : public Order<true> {
+public:
+    Packing(const QueueVector& vector, unsigned side) : Order(vector.children[side]) {}
+};
+
+#endif
+
+}  // namespace contributions
+}  // namespace quickthorn
