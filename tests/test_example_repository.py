@@ -52,13 +52,13 @@ def test_it_goes_from_training_to_production_and_takes_a_change_there(repository
     # A change, as a commit makes it.
     for name, old, new in (
         ("quickthorn.toml", "version = 1", "version = 2"),
-        ("policy.toml", "review = 0.10", "review = 0.09"),
+        ("policy.toml", "review = 0.10", "review = 0.05"),
     ):
         text = (repository / name).read_text()
         assert old in text
         (repository / name).write_text(text.replace(old, new))
     second = run(repository, "./ci.sh")
-    assert "  + review = 0.09\n" in second
+    assert "  + review = 0.05\n" in second
     assert "  approve → review" in second
     gates = [line for line in second.splitlines() if line.startswith("gate ")]
     assert len(gates) == 6
