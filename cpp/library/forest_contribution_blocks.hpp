@@ -26,12 +26,13 @@ struct Block {
     std::uint16_t repeated_count;  // splits on features that are split on above
     std::uint16_t blank_count;     // vectors behind the roots with places without a split
     std::uint32_t output;
-    std::uint32_t unused;
+    std::uint32_t four_count;
     std::uint64_t vectors;  // QueueVector
     std::uint64_t shares;   // float a split
     std::uint64_t leaves;  // of an output: float for each split's left side, then its right side; 0 where it is a split
     std::uint64_t tests;   // a split's, as the Tests take them
-    std::uint64_t features;  // u16 a split
+    std::uint64_t fours;   // u16 each: for four splits on one feature their places, or behind all splits; then for
+                           // all of these their features
     std::uint64_t repeated;  // u16 a repeated split: its place in the queue; then u16 each: the place of the split
                              // above, twice, plus 1 where it lies on its left side
     std::uint64_t seen;      // float a repeated split
@@ -98,36 +99,28 @@ public:
                               table<float>(block.shares),
                               leaves,
                               leaves + count,
-                              table<std::uint16_t>(block.features),
                               some.unknown,
                               some.count};
             see(block, some);
             go_down(block, queue, some.weight);
             go_up(block, queue);
+            add_up(block);
         }
     }
 
     void clear() {
-        for (auto& sums : sums_) {
-            for (double& sum : sums) sum = 0;
-        }
+        for (double& sum : sums_) sum = 0;
     }
 
     // Adds to every feature's contribution what was added up, times the factor.
     void finish(const std::uint32_t* features, double factor, double* out) const {
-        for (std::uint32_t i = 0; i < sizes.features; ++i) {
-            out[features[i]] += ((sums_[0][i] + sums_[1][i]) + (sums_[2][i] + sums_[3][i])) * factor;
-        }
+        for (std::uint32_t i = 0; i < sizes.features; ++i) out[features[i]] += sums_[i] * factor;
     }
 
 private:
     // In the place of what a feature's tests above have seen, where the row failed one of them: the limit of no chance
     // at all to be led here by what is known.
     static constexpr float failed = 0x1p60F;
-
-    // In how many places a feature's contributions are added up: many splits side by side are often on the same
-    // feature.
-    static constexpr std::uint32_t banks = 4;
 
     struct Points {
         const float* known;
@@ -173,7 +166,6 @@ private:
         const float* shares;
         const float* leaves_left;
         const float* leaves_right;
-        const std::uint16_t* features;
         const float* unknown;
         std::uint32_t point_count;
     };
@@ -250,10 +242,15 @@ private:
         }
     }
 
-    void add_up(const Floats& parts, const std::uint16_t* feature) {
-        alignas(64) double part[split_lanes];
-        store_wide(part, parts);
-        for (std::uint32_t lane = 0; lane < split_lanes; ++lane) sums_[lane % banks][feature[lane]] += part[lane];
+    // Adds what every split contributes to its feature.
+    void add_up(const Block& block) {
+        parts_[block.vector_count * split_lanes] = 0;
+        const auto* split = table<std::uint16_t>(block.fours);
+        const auto* feature = split + 4 * block.four_count;
+        for (std::uint32_t i = 0; i < block.four_count; ++i, split += 4) {
+            const float four = (parts_[split[0]] + parts_[split[1]]) + (parts_[split[2]] + parts_[split[3]]);
+            sums_[feature[i]] += static_cast<double>(four);
+        }
     }
 
     template <bool repeated, bool inner>
@@ -290,7 +287,7 @@ private:
             right += stride;
             seen += repeated_stride;
         }
-        add_up(part * splits.gap, queue.features + first);
+        store(parts_ + first, part * splits.gap);
     }
 
     // How many values belong to a point: an odd number of vectors, which spreads the points over the cache's sets. One
@@ -309,10 +306,11 @@ private:
     // Of every point: the chance to come to a split, then what is to be expected from there on.
     alignas(64) float values_[sizes.points * stride];
     // Of repeated splits: the product of the shares of the same feature's tests above; and of every point, see above.
+    alignas(64) float parts_[sizes.splits + 1];
     alignas(64) float seen_[repeated_stride];
     alignas(64) float unknown_[sizes.points * repeated_stride];
     alignas(64) float worth_[sizes.points * repeated_stride];
-    double sums_[banks][sizes.features + 1];
+    double sums_[sizes.features];
 };
 
 }  // namespace contributions

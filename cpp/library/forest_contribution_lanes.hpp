@@ -32,17 +32,6 @@ using Floats [[gnu::vector_size(4 * split_lanes)]] = float;
 
 [[gnu::always_inline]] inline void store(float* values, const Floats& all) { std::memcpy(values, &all, sizeof all); }
 
-[[gnu::always_inline]] inline void store_wide(double* values, const Floats& all) {
-    using Half [[gnu::vector_size(2 * split_lanes)]] = float;
-    using Wide [[gnu::vector_size(4 * split_lanes)]] = double;
-    Half halves[2];
-    std::memcpy(&halves, &all, sizeof halves);
-    for (unsigned half = 0; half < 2; ++half) {
-        const Wide wide = __builtin_convertvector(halves[half], Wide);
-        std::memcpy(values + half * split_lanes / 2, &wide, sizeof wide);
-    }
-}
-
 // 0 where an answer is minus one, and 1 where it is 0.
 [[gnu::always_inline]] inline Floats passing(const std::int8_t* answers) {
     using Integers [[gnu::vector_size(4 * split_lanes)]] = std::int32_t;

@@ -28,8 +28,8 @@ BLOCK = np.dtype(
     [
         *((name, "<u2") for name in ("root_vectors", "vectors", "repeated", "blank")),
         ("output", "<u4"),
-        ("unused", "<u4"),
-        *((f"{name}_at", "<u8") for name in ("vectors", "shares", "leaves", "tests", "features", "repeated", "seen")),
+        ("fours", "<u4"),
+        *((f"{name}_at", "<u8") for name in ("vectors", "shares", "leaves", "tests", "fours", "repeated", "seen")),
         ("blanks_at", "<u8"),
     ]
 )
@@ -117,6 +117,22 @@ def _leaves(ensemble: Ensemble, explanation: Explanation) -> tuple[Reals, float]
     return centred / scale, scale
 
 
+def _fours(places: Numbers, features: Numbers, none: int) -> tuple[Numbers, Numbers]:
+    """The places of splits in fours on the same feature, [n, 4], and these features, [n]; `none` where a four is short.
+
+    Those of a feature are far apart, that adding one up need not wait for the other.
+    """
+    order = np.argsort(features, kind="stable")
+    counts = np.bincount(features)
+    number, count = np.repeat(np.arange(len(counts)), -(-counts // 4)), -(-counts // 4)
+    first = count.cumsum() - count
+    fours = np.full((len(number), 4), none)
+    behind = np.arange(len(order)) - (counts.cumsum() - counts)[features[order]]
+    fours[first[features[order]] + behind // 4, behind % 4] = places[order]
+    apart = np.argsort(np.arange(len(number)) - first[number], kind="stable")
+    return fours[apart], number[apart]
+
+
 class _Builder:
     def __init__(
         self,
@@ -136,7 +152,6 @@ class _Builder:
         self.lanes = lanes
         self.feature_number = np.zeros(ensemble.feature_count, np.int64)
         self.feature_number[features] = np.arange(len(features))
-        self.no_feature = len(features)
         # Of the splits of the block at hand.
         self.place = np.zeros(len(ensemble.feature), np.int64)
         self.most_splits = self.most_repeated = 0
@@ -177,8 +192,9 @@ class _Builder:
         values = np.where(is_leaf[..., np.newaxis], self.leaves[np.where(is_leaf, ~sides, 0)], 0.0)
         self.put(header, "leaves", np.moveaxis(values, 2, 0).astype("<f4"))
         header["tests_at"] = self.tests(self.tables, splits)
-        features = np.where(there, self.feature_number[ensemble.feature[splits]], self.no_feature)
-        self.put(header, "features", features.astype("<u2"))
+        fours, features = _fours(np.flatnonzero(there), self.feature_number[ensemble.feature[queue[there]]], len(queue))
+        header["fours"] = len(fours)
+        self.put(header, "fours", np.append(fours, features).astype("<u2"))
         self.put(header, "repeated", np.concatenate([self.place[repeated], above]).astype("<u2"))
         self.put(header, "seen", explanation.seen[repeated].astype("<f4"))
         self.put(header, "blanks", blanks.astype("<u2"))
