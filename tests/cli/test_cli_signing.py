@@ -53,6 +53,16 @@ def test_a_bundle_that_two_have_signed_verifies(desk: Path, capsys: pytest.Captu
     assert qt.Engine.load(desk / "fraud.qt", trust=desk / "trust.toml").manifest.version == 3
 
 
+def test_keys_and_signatures_are_named_in_json(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["keygen", str(desk / "new.pem"), "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["public"] == str(desk / "new.pem.pub")
+    assert main(["sign", str(desk / "fraud.qt"), "--key", made["private"], "--role", "builder", "--json"]) == 0
+    signed = json.loads(capsys.readouterr().out)
+    assert (signed["role"], signed["key_id"]) == ("builder", made["key_id"])
+
+
 def test_json_says_the_same(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["verify", str(desk / "fraud.qt"), "--trust", str(desk / "trust.toml"), "--json"]
     capsys.readouterr()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import msgspec
+
 from quickthorn.cli.passphrase import add_passphrase, passphrase_of
 from quickthorn.cli.refusal import DONE, refuse
 from quickthorn.errors import SigningError
@@ -23,6 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--algorithm", choices=("ed25519", "p256"), default="ed25519", help="kind of key (default: ed25519)"
     )
     add_passphrase(parser, "encrypt the private key under")
+    parser.add_argument("--json", action="store_true", help="print what was made as one JSON object")
     parser.set_defaults(run=run)
 
 
@@ -39,6 +42,13 @@ def run(args: argparse.Namespace) -> int:
         key.public.write(public)
     except SigningError as error:
         return refuse("keygen", error)
+    if args.json:
+        print(
+            msgspec.json.encode(
+                {"private": str(args.output), "public": str(public), "key_id": key.public.key_id}
+            ).decode()
+        )
+        return DONE
     print(f"{args.output}: private key, {args.algorithm}")
     print(f"{public}: public key, id {key.public.key_id}")
     return DONE

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import msgspec
+
 from quickthorn.cli.passphrase import add_passphrase, passphrase_of
 from quickthorn.cli.refusal import DONE, refuse
 from quickthorn.errors import BundleError, SigningError
@@ -22,6 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--key", required=True, type=Path, metavar="KEY.pem", help="private key to sign with")
     parser.add_argument("--role", required=True, help="role to sign in, as trust files call it: builder, approver …")
     add_passphrase(parser, "open the private key with")
+    parser.add_argument("--json", action="store_true", help="print what was made as one JSON object")
     parser.set_defaults(run=run)
 
 
@@ -34,5 +37,10 @@ def run(args: argparse.Namespace) -> int:
         sign_bundle(args.bundle, key, args.role)
     except (BundleError, SigningError) as error:
         return refuse("sign", error)
+    if args.json:
+        print(
+            msgspec.json.encode({"bundle": str(args.bundle), "role": args.role, "key_id": key.public.key_id}).decode()
+        )
+        return DONE
     print(f"{args.bundle}: signed as {args.role} by key {key.public.key_id[:16]}")
     return DONE

@@ -89,7 +89,10 @@ def _column(table: pa.Table, name: str, values: Sequence[str] | None, origin: st
             column = column.cast(column.type.value_type)
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             if values is None:
-                raise RowError(f"{origin}: column {name!r}: expected numbers, found text such as {_first(column)!r}")
+                raise RowError(
+                    f"{origin}: column {name!r}: expected numbers, or text where the values of a category are known, "
+                    f"found text such as {_first(column)!r}"
+                )
             places = {value: float(place) for place, value in enumerate(values)}
             return np.array(
                 [np.nan if text is None else places.get(text, _UNKNOWN) for text in column.to_pylist()],
