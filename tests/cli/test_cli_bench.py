@@ -68,7 +68,7 @@ def test_what_cannot_be_measured_is_one_line(bundle: Path, tmp_path: Path, capsy
         (["--allow-unsigned", "--budget", str(tmp_path / "none.toml")], "none.toml: expected a readable budget file"),
         (["--trust", str(tmp_path / "none.toml")], "none.toml: expected a readable trust file"),
     ):
-        assert main(["bench", str(bundle), *more]) == 2
+        assert main(["bench", str(bundle), *more, "--quiet"]) == 2
         said = capsys.readouterr()
         assert (said.out, said.err.count("\n")) == ("", 1)
         assert message in said.err

@@ -144,7 +144,7 @@ def test_what_cannot_be_compared_is_one_line(
         (2, bundle, good, tmp_path / "huge.csv", "column 'count': expected numbers, found int64"),
         (2, bundle, good, tmp_path / "events.csv", "expected events that fit the bundle's schema, found none among 1"),
     ):
-        asked = ["verify", str(bundle_), "--allow-unsigned", "--model", str(model), "--data", str(data)]
+        asked = ["verify", str(bundle_), "--allow-unsigned", "--model", str(model), "--data", str(data), "--quiet"]
         assert main(asked) == code, message
         said = capsys.readouterr()
         assert (said.out, said.err.count("\n")) == ("", 1)

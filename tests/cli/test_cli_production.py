@@ -112,7 +112,14 @@ def test_diff_names_what_differs(desk: Path, capsys: pytest.CaptureFixture[str])
     assert found["events"] == 600
     assert found["features"] == ["+ mean"]
     assert main(["diff", *both, "--allow-unsigned", "--events", str(desk / "events.parquet"), "--label", "fraud"]) == 0
-    said = capsys.readouterr().out
+    said, shown = capsys.readouterr()
+    steps = [line.rpartition("  ")[0].strip() for line in shown.splitlines()]
+    assert steps == [
+        "read the events",
+        "compare what is in the files",
+        "decide 600 events with both bundles",
+        "compare the values of their features",
+    ]
     for part in ("average precision: ", "  feature count has another value in ", "  the same first reason in "):
         assert part in said
 
@@ -148,5 +155,7 @@ def test_what_cannot_be_done_is_one_line(desk: Path, capsys: pytest.CaptureFixtu
     ):
         assert main(asked) == 2
         said = capsys.readouterr()
-        assert (said.out, said.err.count("\n")) == ("", 1)
-        assert message in said.err
+        assert said.out == ""
+        error = said.err.splitlines()[-1]
+        assert error.startswith(f"quickthorn {asked[0]}: error: ")
+        assert message in error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from quickthorn.cli.progress import Steps, add_quiet
 from quickthorn.cli.refusal import DONE, FAILED, refuse
 from quickthorn.cli.trust_options import add_trust_options
 from quickthorn.errors import QuickthornError
@@ -30,6 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--calls", type=int, default=50_000, help="how many events to decide (default %(default)s)")
     parser.add_argument("--budget", type=Path, metavar="BUDGET.toml", help="limits, such as hot.p99_us = 20")
     add_trust_options(parser, "trust file that signatures are held to")
+    add_quiet(parser)
     parser.add_argument("--json", action="store_true", help="print what was found as one JSON object")
     parser.set_defaults(run=run)
 
@@ -37,14 +39,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Measure and print; returns the exit code."""
     try:
-        budget = Budget.from_toml(args.budget) if args.budget is not None else Budget()
-        engine = Engine.load(args.bundle, trust=args.trust, allow_unsigned=args.allow_unsigned)
-        events = (
-            sample_events(engine.manifest.schema, args.calls)
-            if args.events is None
-            else read_events(args.events)[: args.calls]
-        )
-        latency = measure_latency(engine, events)
+        with Steps(quiet=args.quiet) as steps:
+            steps("load the bundle")
+            budget = Budget.from_toml(args.budget) if args.budget is not None else Budget()
+            engine = Engine.load(args.bundle, trust=args.trust, allow_unsigned=args.allow_unsigned)
+            steps("make events up" if args.events is None else "read the events")
+            events = (
+                sample_events(engine.manifest.schema, args.calls)
+                if args.events is None
+                else read_events(args.events)[: args.calls]
+            )
+            steps(f"decide {len(events):,} events one by one")
+            latency = measure_latency(engine, events)
     except QuickthornError as error:
         return refuse("bench", error)
     broken = budget.broken_by(latency)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from quickthorn.cli.progress import Steps
+from quickthorn.cli.progress import Steps, add_quiet
 from quickthorn.cli.refusal import DONE, refuse
 from quickthorn.errors import FeatureError, ProjectError, QuickthornError
 from quickthorn.features import FeatureSet
@@ -59,7 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=None,
         help="explain margins too: what every feature adds to them",
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="do not say on standard error what is being done")
+    add_quiet(parser)
     parser.add_argument("--json", action="store_true", help="print what was made as one JSON object")
     parser.set_defaults(run=run)
 

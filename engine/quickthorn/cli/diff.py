@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from quickthorn.cli.progress import Steps, add_quiet
 from quickthorn.cli.refusal import DONE, refuse
 from quickthorn.cli.trust_options import add_trust_options
 from quickthorn.errors import QuickthornError
@@ -26,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("new", type=Path, help="bundle file that would take its place")
     add_events(parser)
     add_trust_options(parser, "trust file that both are held to")
+    add_quiet(parser)
     parser.add_argument("--json", action="store_true", help="print what was found as one JSON object")
     parser.set_defaults(run=run)
 
@@ -41,10 +43,20 @@ def add_events(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare and print; returns the exit code."""
     try:
-        events = read_event_table(args.events) if args.events is not None else None
-        found = compare(
-            args.old, args.new, events, label=args.label, trust=args.trust, allow_unsigned=args.allow_unsigned
-        )
+        with Steps(quiet=args.quiet) as steps:
+            events = None
+            if args.events is not None:
+                steps("read the events")
+                events = read_event_table(args.events)
+            found = compare(
+                args.old,
+                args.new,
+                events,
+                label=args.label,
+                trust=args.trust,
+                allow_unsigned=args.allow_unsigned,
+                on_step=steps,
+            )
     except QuickthornError as error:
         return refuse("diff", error)
     if args.json:

@@ -11,6 +11,7 @@ import msgspec
 
 from quickthorn.cli.diff import add_events, print_comparison
 from quickthorn.cli.passphrase import add_passphrase, passphrase_of
+from quickthorn.cli.progress import Steps, add_quiet
 from quickthorn.cli.refusal import DONE, FAILED, refuse
 from quickthorn.errors import GateError, QuickthornError, SigningError, StoreError
 from quickthorn.lifecycle import Gates, Ledger, Promotion, Recorded, Store, fetch, promote, read_event_table, roll_back
@@ -44,6 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_key(promoting)
     promoting.add_argument("--gates", required=True, type=Path, metavar="GATES.toml", help="what it must show")
     add_events(promoting)
+    add_quiet(promoting)
     promoting.set_defaults(run=run_promote)
 
     back = subparsers.add_parser("rollback", help="put an earlier bundle back", description=ROLLBACK)
@@ -70,16 +72,19 @@ def run_promote(args: argparse.Namespace) -> int:
     from quickthorn.signing import SigningKey, Trust
 
     try:
-        done = promote(
-            args.bundle,
-            store=Store(args.store),
-            environment=args.environment,
-            trust=Trust.from_toml(args.trust),
-            key=SigningKey.read(args.key, passphrase_of(args)),
-            gates=Gates.from_toml(args.gates),
-            events=read_event_table(args.events) if args.events is not None else None,
-            label=args.label,
-        )
+        with Steps(quiet=args.quiet) as steps:
+            steps("read the files")
+            done = promote(
+                args.bundle,
+                store=Store(args.store),
+                environment=args.environment,
+                trust=Trust.from_toml(args.trust),
+                key=SigningKey.read(args.key, passphrase_of(args)),
+                gates=Gates.from_toml(args.gates),
+                events=read_event_table(args.events) if args.events is not None else None,
+                label=args.label,
+                on_step=steps,
+            )
     except QuickthornError as error:
         return refuse("promote", error)
     if args.json:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from types import TracebackType
 from typing import Self
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """The option `--quiet`."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="do not say on standard error what is being done")
 
 
 class Steps:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quickthorn.bundle import Bundle, read_bundle
+from quickthorn.cli.progress import Steps, add_quiet
 from quickthorn.cli.refusal import DONE, FAILED, refuse
 from quickthorn.cli.trust_options import add_trust_options
 from quickthorn.errors import BundleError, ModelError, QuickthornError, SigningError, StateError
@@ -43,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FILE.py:NAME",
         help="the FeatureSet, for the values of categories (default: those of the event's fields of the same names)",
     )
+    add_quiet(parser)
     parser.add_argument("--json", action="store_true", help="print what was found as one JSON object")
     parser.set_defaults(run=run)
 
@@ -59,9 +61,11 @@ def run(args: argparse.Namespace) -> int:
     except QuickthornError as error:
         return refuse("verify", error)
     try:
-        bundle = read_bundle(args.bundle)
-        found = _checked(args.bundle, bundle, trust)
-        parity = _parity(args, bundle, trust) if args.model is not None else None
+        with Steps(quiet=args.quiet) as steps:
+            steps("check every byte")
+            bundle = read_bundle(args.bundle)
+            found = _checked(args.bundle, bundle, trust, steps)
+            parity = _parity(args, bundle, trust, steps) if args.model is not None else None
     except (BundleError, SigningError, StateError) as error:
         if args.json:
             print(msgspec.json.encode({"holds": False, "error": str(error)}).decode())
@@ -87,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     return DONE if holds else FAILED
 
 
-def _checked(path: Path, bundle: Bundle, trust: Trust | None) -> dict[str, Any]:
+def _checked(path: Path, bundle: Bundle, trust: Trust | None, steps: Steps) -> dict[str, Any]:
     from quickthorn.native import _native
     from quickthorn.serving import Engine
 
@@ -95,6 +99,7 @@ def _checked(path: Path, bundle: Bundle, trust: Trust | None) -> dict[str, Any]:
     targets = bundle.manifest.targets
     runs = [target for target in targets if _native.processor_supports(target)]
     for target in runs or targets[:1]:
+        steps(f"hold {target} to the golden vectors")
         # Read again, so that what is mapped was verified in the very bytes that are mapped.
         Engine.load(path, target=target, trust=trust, allow_unsigned=trust is None)
     golden = bundle.manifest.golden
@@ -110,7 +115,7 @@ def _checked(path: Path, bundle: Bundle, trust: Trust | None) -> dict[str, Any]:
     }
 
 
-def _parity(args: argparse.Namespace, bundle: Bundle, trust: Trust | None) -> dict[str, Any]:
+def _parity(args: argparse.Namespace, bundle: Bundle, trust: Trust | None, steps: Steps) -> dict[str, Any]:
     # Imported here: they need what compiling needs, and what trains.
     from quickthorn.cli.compile import load_features
     from quickthorn.compiling.source_model import category_values
@@ -126,10 +131,11 @@ def _parity(args: argparse.Namespace, bundle: Bundle, trust: Trust | None) -> di
     else:
         fields = {field.name: field.values for field in bundle.manifest.schema if field.values}
         values = {place: fields[name] for place, name in enumerate(bundle.manifest.features) if name in fields}
+    steps("read the data")
     table = read_data_table(args.data)
     engine = Engine.load(args.bundle, trust=trust, allow_unsigned=trust is None)
     vectors, rows, kind = vectors_of(table, engine, values, str(args.data))
-    found = parity(bundle, args.model, vectors, values, origin=str(args.bundle))
+    found = parity(bundle, args.model, vectors, values, origin=str(args.bundle), on_step=steps)
     if found.first is not None:
         # As the file counts them, where events were left out.
         first = msgspec.structs.replace(found.first, row=int(rows[found.first.row]))

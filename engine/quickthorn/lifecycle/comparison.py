@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -79,6 +80,7 @@ def compare(
     label: str | None = None,
     trust: str | os.PathLike[str] | Trust | None = None,
     allow_unsigned: bool = False,
+    on_step: Callable[[str], object] = lambda step: None,
 ) -> Comparison:
     """Compare two bundle files, and, with events, what they decide.
 
@@ -86,9 +88,11 @@ def compare(
     ``label``   the name of a column of 0 and 1 in it, for how well both rank; not shown to the bundles
     ``trust``   a trust file, or a Trust, that both must pass
     ``allow_unsigned``  load them without one, and look at no signatures
+    ``on_step``  called with what is being done, in words, as each step of it begins
 
     Raises BundleError or SigningError for a file that does not load, and EventError for events without that column.
     """
+    on_step("compare what is in the files")
     before, after = read_bundle(old), read_bundle(new)
     found = Comparison(
         old_id=before.bundle_id,
@@ -105,7 +109,9 @@ def compare(
     if any(engine.manifest.forest is None for engine in engines):
         raise ModelError("compare: expected two bundles that decide, found one without a forest")
     table, fraud = _split(events, label)
+    on_step(f"decide {table.num_rows:,} events with both bundles")
     old_batch, new_batch = (engine.decide_batch(table) for engine in engines)
+    on_step("compare the values of their features")
     # With engines of their own: those above have seen the events.
     fresh = [Engine.load(path, trust=trust, allow_unsigned=allow_unsigned) for path in (old, new)]
     return msgspec.structs.replace(

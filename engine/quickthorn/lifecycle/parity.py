@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,6 +96,7 @@ def parity(
     values: Mapping[int, Sequence[str]],
     *,
     origin: str = "bundle",
+    on_step: Callable[[str], object] = lambda step: None,
 ) -> Parity:
     """Hold a bundle's forest to its source library on every row.
 
@@ -103,6 +104,7 @@ def parity(
     ``model``    the trained model, as ``load_model`` takes it
     ``vectors``  float64 (n, features), in the order of the bundle's features; NaN is missing
     ``values``   the category values of features that are categories, by their place
+    ``on_step``  called with what is being done, in words, as each step of it begins
 
     Raises ModelError where the model cannot be read over the bundle's features, and BundleError, opened by ``origin``,
     where the bundle has no forest, was made from another model, or is for another processor.
@@ -110,6 +112,7 @@ def parity(
     manifest = bundle.manifest
     if manifest.forest is None or manifest.golden is None:
         raise BundleError(f"{origin}: expected a bundle with a forest to hold to its model, found one of features only")
+    on_step("read the model")
     loaded = model_over(model, manifest.features, values)
     if loaded.ensemble.tree_count != manifest.forest.trees:
         raise BundleError(
@@ -121,6 +124,7 @@ def parity(
         raise BundleError(f"{origin}: expected a library that this processor runs, found {', '.join(manifest.targets)}")
     forests = {target: _forest(bundle, manifest, target) for target in targets}
     span = float(np.ptp(np.frombuffer(bundle.members[GOLDEN_MARGINS], dtype="<f8")))
+    on_step(f"hold {len(vectors):,} rows to {loaded.ensemble.source}")
     tally = _Tally()
     for first in range(0, len(vectors), _CHUNK_ROWS):
         chunk = vectors[first : first + _CHUNK_ROWS]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,14 +51,17 @@ def promote(
     gates: Gates,
     events: Any = None,
     label: str | None = None,
+    on_step: Callable[[str], object] = lambda step: None,
 ) -> Promotion:
     """Judge a challenger against the environment's champion; where it passes, store it and sign that it is in place.
 
     The challenger must satisfy ``trust`` and agree with its golden vectors, and be of a higher version than the
     champion; ``gates`` are judged on ``events``, an Arrow table in event-time order, and its column ``label``.
+    ``on_step`` is called with what is being done, in words, as each step of it begins.
 
     Raises GateError where it cannot be judged or is no newer, and what the ledger, the store and ``Engine.load`` raise.
     """
+    on_step("check the ledger and the challenger")
     ledger = Ledger(store, environment, trust)
     champion = ledger.in_place()
     engine = Engine.load(challenger, trust=trust)
@@ -73,10 +76,12 @@ def promote(
             )
         with _on_disk(store, champion.bundle_id) as old:
             # The challenger was held to the trust file above, and the champion by the ledger that names its bytes.
-            compared = compare(old, challenger, events, label=label, allow_unsigned=True)
+            compared = compare(old, challenger, events, label=label, allow_unsigned=True, on_step=on_step)
+            on_step("judge it by the gates")
             results = judge(gates, compared, lambda: _latency_ratio(old, Path(challenger)))
     if not all(result.holds for result in results):
         return Promotion(results, compared, None)
+    on_step("store the bundle and sign the ledger")
     bundle = store.put_bundle(Path(challenger).read_bytes(), os.fspath(challenger))
     grounds = {result.gate: msgspec.to_builtins(result) for result in results}
     recorded = ledger.append("promote", bundle.bundle_id, version, key, grounds)
