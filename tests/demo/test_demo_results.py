@@ -28,7 +28,14 @@ def made_up() -> tuple[LiveDecisions, LiveTruth]:
     scores[500] = 0.95
     outcomes = np.where(scores >= 0.8, "decline", np.where(scores >= 0.4, "review", "approve"))
     latency_us = np.arange(1.0, 1_001.0)
-    decisions = LiveDecisions(scores, outcomes.astype(np.str_), latency_us, {"ok": 1_000})
+    decisions = LiveDecisions(
+        scores,
+        np.log(scores),
+        outcomes.astype(np.str_),
+        latency_us,
+        {"ok": 1_000},
+        {"PACE": 4, "PLACE": 9, "DEVICE": 2},
+    )
     return decisions, LiveTruth(scenario != "genuine", scenario)
 
 

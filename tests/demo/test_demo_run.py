@@ -48,7 +48,9 @@ def demo(*words: str) -> int:
 
 def test_everything_it_made_is_left_in_the_directory(ran: Ran) -> None:
     names = {path.name for path in ran.directory.iterdir()}
-    assert names == {"events.parquet", "model.ubj", "policy.toml", "fraud.qt", "demo.json", "demo.png"}
+    assert names == {
+        "events.parquet", "model.ubj", "calibration.json", "policy.toml", "fraud.qt", "demo.json", "demo.png"
+    }  # fmt: skip
     assert json.loads((ran.directory / "demo.json").read_text(encoding="utf-8")) == ran.results.as_json()
     assert ran.results.bundle_bytes == (ran.directory / "fraud.qt").stat().st_size
 
@@ -72,6 +74,18 @@ def test_the_model_finds_the_planted_fraud(ran: Ran) -> None:
     # A ranking by chance would have the fraud share, under one percent, as its average precision.
     assert ran.results.live.average_precision > 0.3
     assert ran.results.live.recall > 0.3
+
+
+def test_scores_promise_about_as_many_frauds_as_there_are(ran: Ran) -> None:
+    # Some sixty frauds in this stretch: a quarter of them is two standard deviations.
+    live = ran.results.live
+    assert live.frauds / 2 < live.expected_frauds < 2 * live.frauds
+
+
+def test_every_payment_that_is_not_approved_has_a_reason(ran: Ran) -> None:
+    outcomes = ran.results.live.outcomes
+    explained = sum(ran.results.live.first_reasons.values())
+    assert explained == outcomes["review"].payments + outcomes["decline"].payments > 0
 
 
 def test_latency_percentiles_are_in_order(ran: Ran) -> None:

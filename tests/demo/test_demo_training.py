@@ -13,10 +13,12 @@ from quickthorn.demo.measures import Thresholds
 from quickthorn.demo.payments import DAY_US, START_US
 from quickthorn.demo.stream import LABEL_MATURITY_DAYS
 from quickthorn.demo.training import (
+    calibrated_scores,
     feature_matrix,
+    fit_calibration,
     fit_model,
     known_labels,
-    model_scores,
+    model_margins,
     plan_timeline,
     rows_between,
     stretch_between,
@@ -75,8 +77,18 @@ def test_training_is_seeded_and_tells_of_every_tree() -> None:
     models = [fit_model(matrix, fraud, names, trees=5, seed=1, advance=told.append) for _ in range(2)]
     assert sum(told) == 10
     assert models[0].save_raw() == models[1].save_raw()
-    scores = model_scores(models[0], matrix, names)
-    assert scores[fraud].mean() > 2.0 * scores[~fraud].mean()
+    margins = model_margins(models[0], matrix, names)
+    assert margins[fraud].mean() > margins[~fraud].mean() + 1.0
+
+
+def test_a_calibration_promises_as_many_frauds_as_it_learnt_from() -> None:
+    rng = np.random.default_rng(4)
+    margins = rng.normal(size=4_000)
+    fraud = rng.random(4_000) < 1 / (1 + np.exp(3 - 2 * margins))
+    scores = calibrated_scores(fit_calibration(margins, fraud), margins)
+    assert scores.sum() == pytest.approx(fraud.sum(), rel=0.01)
+    with pytest.raises(SimulationError, match="expected enough payments to calibrate on"):
+        fit_calibration(margins, np.zeros(4_000, dtype=bool))
 
 
 def test_the_policy_file_holds_the_thresholds_to_the_last_bit(tmp_path: Path) -> None:

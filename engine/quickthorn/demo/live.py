@@ -26,14 +26,17 @@ BATCH_EVENTS = 2_000
 class LiveDecisions:
     """What the engine said about each live payment, in order; the arrays have shape (n,).
 
-    `scores` is float64 in 0..1, `outcomes` strings, `latency_us` float64 microseconds from the call to its return.
-    `statuses` counts decisions by status.
+    `scores` is float64 in 0..1, `margins` the forest's, `outcomes` strings, `latency_us` float64 microseconds from the
+    call to its return. `statuses` counts decisions by status, `first_reasons` those that had reasons by the code of the
+    one that weighed most.
     """
 
     scores: npt.NDArray[np.float64]
+    margins: npt.NDArray[np.float64]
     outcomes: npt.NDArray[np.str_]
     latency_us: npt.NDArray[np.float64]
     statuses: dict[str, int]
+    first_reasons: dict[str, int]
 
 
 def warm_windows(engine: Engine, history: pa.Table, advance: Advance) -> None:
@@ -47,10 +50,11 @@ def warm_windows(engine: Engine, history: pa.Table, advance: Advance) -> None:
 def decide_live(engine: Engine, stretch: pa.Table, advance: Advance) -> LiveDecisions:
     """Decide every payment of `stretch` one by one."""
     n = stretch.num_rows
-    scores = np.empty(n)
+    scores, margins = np.empty(n), np.empty(n)
     latency_ns = np.empty(n, dtype=np.int64)
     outcomes: list[str] = []
     statuses: Counter[str] = Counter()
+    first_reasons: Counter[str] = Counter()
     decide, clock_ns = engine.decide, time.perf_counter_ns
     row = 0
     for events in _dict_batches(stretch):
@@ -58,12 +62,16 @@ def decide_live(engine: Engine, stretch: pa.Table, advance: Advance) -> LiveDeci
             called_ns = clock_ns()
             decision = decide(event)
             latency_ns[row] = clock_ns() - called_ns
-            scores[row] = decision.score
+            scores[row], margins[row] = decision.score, decision.margin
             outcomes.append(str(decision.outcome))
             statuses[str(decision.status)] += 1
+            if decision.reasons:
+                first_reasons[decision.reasons[0].code] += 1
             row += 1
         advance(len(events))
-    return LiveDecisions(scores, np.array(outcomes, dtype=np.str_), latency_ns / 1e3, dict(statuses))
+    return LiveDecisions(
+        scores, margins, np.array(outcomes, dtype=np.str_), latency_ns / 1e3, dict(statuses), dict(first_reasons)
+    )
 
 
 def _dict_batches(stretch: pa.Table) -> Iterator[list[dict[str, Any]]]:

@@ -1,7 +1,7 @@
 """How good a ranking of payments is: average precision, recall at an alert rate, and thresholds chosen from both.
 
-A ranking is to be measured by margins, or by scores that rise strictly with them as the demo's do: calibrated scores
-have ties where an isotonic curve is level, and an aligned score is rounded.
+A ranking is to be measured by margins: calibrated scores have ties where a curve is level, and an aligned score is
+rounded.
 """
 
 from __future__ import annotations

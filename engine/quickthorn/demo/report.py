@@ -23,9 +23,9 @@ def results_table(results: DemoResults) -> Table:
     table.add_column("value", justify="right")
     table.add_column("detail")
 
-    table.add_row("average precision", _figure(live.average_precision), "of the ranking by score")
+    table.add_row("average precision", _figure(live.average_precision), "of the ranking by margin")
     rate = f"{live.alert_rate:.0%}"
-    table.add_row(f"recall at {rate} alert rate", _figure(live.recall), f"the {rate} highest scores alerted")
+    table.add_row(f"recall at {rate} alert rate", _figure(live.recall), f"the {rate} highest margins alerted")
     for name, found in live.scenarios.items():
         table.add_row(f"  {name.replace('_', ' ')}", _figure(found.recall), f"of {found.frauds:,} frauds")
     table.add_section()
@@ -38,6 +38,9 @@ def results_table(results: DemoResults) -> Table:
     for name, counted in live.outcomes.items():
         share = counted.payments / live.payments
         table.add_row(name, f"{counted.payments:,} ({share:.2%})", f"score {scores[name]}, frauds: {counted.frauds:,}")
+    table.add_row("frauds expected", f"{live.expected_frauds:,.1f}", f"by all scores; found: {live.frauds:,}")
+    for code, decisions in live.first_reasons.items():
+        table.add_row(f"  {code}", f"{decisions:,}", "times the first reason")
     table.add_section()
     latency = live.latency_us
     table.add_row("decide p50", f"{latency.p50:.1f} µs", "dict in, windows updated")

@@ -61,16 +61,21 @@ class LatencyUs:
 
 @dataclass(frozen=True)
 class LiveResults:
-    """The figures of the live stretch; `alert_rate` is the share of payments `recall` may alert."""
+    """The figures of the live stretch; `alert_rate` is the share of payments `recall` may alert.
+
+    `expected_frauds` is the sum of all scores: what a calibrated score promises of `frauds`.
+    """
 
     payments: int
     frauds: int
+    expected_frauds: float
     average_precision: float
     alert_rate: float
     recall: float
     scenarios: dict[str, ScenarioRecall]
     outcomes: dict[str, OutcomeCount]
     statuses: dict[str, int]
+    first_reasons: dict[str, int]
     thresholds: Thresholds
     latency_us: LatencyUs
 
@@ -100,7 +105,8 @@ class DemoResults:
 def live_results(decisions: LiveDecisions, truth: LiveTruth, thresholds: Thresholds) -> LiveResults:
     """Figures from the decisions and the truth about them, both of n > 0 payments in the same order."""
     fraud = truth.fraud
-    alerts = alerted(decisions.scores, ALERT_RATE)
+    # Rankings are of margins: a calibration is level beyond its ends.
+    alerts = alerted(decisions.margins, ALERT_RATE)
     scenarios = {}
     for name in SCENARIOS[1:]:
         of_scenario = truth.scenario == name
@@ -113,12 +119,14 @@ def live_results(decisions: LiveDecisions, truth: LiveTruth, thresholds: Thresho
     return LiveResults(
         payments=len(fraud),
         frauds=int(fraud.sum()),
-        average_precision=average_precision(fraud, decisions.scores),
+        expected_frauds=float(decisions.scores.sum()),
+        average_precision=average_precision(fraud, decisions.margins),
         alert_rate=ALERT_RATE,
         recall=recall(fraud, alerts),
         scenarios=scenarios,
         outcomes=outcomes,
         statuses=decisions.statuses,
+        first_reasons=dict(sorted(decisions.first_reasons.items(), key=lambda reason: (-reason[1], reason[0]))),
         thresholds=thresholds,
         latency_us=LatencyUs(p50, p99, p99_9, float(decisions.latency_us.max())),
     )

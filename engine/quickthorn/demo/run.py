@@ -1,4 +1,4 @@
-"""The whole product over one simulated stream: simulate, replay, train, compile, decide live, report."""
+"""The whole product over one simulated stream: simulate, replay, train, calibrate, compile, decide live, report."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from quickthorn.calibration import Calibration
 from quickthorn.compiling import compile_bundle
 from quickthorn.demo.features import demo_features
 from quickthorn.demo.live import LiveDecisions, decide_live, warm_windows
@@ -19,16 +20,19 @@ from quickthorn.demo.measures import Thresholds, choose_thresholds
 from quickthorn.demo.payments import DAY_US, START_US
 from quickthorn.demo.picture import draw_picture
 from quickthorn.demo.progress import Steps, steps_on
+from quickthorn.demo.reasons import demo_reasons
 from quickthorn.demo.results import DemoResults, LiveTruth, live_results
 from quickthorn.demo.stream import EVENT_COLUMNS, check_sizes, simulate, write_stream
 from quickthorn.demo.training import (
     ALERT_RATE,
     DECLINE_PRECISION,
     Timeline,
+    calibrated_scores,
     feature_matrix,
+    fit_calibration,
     fit_model,
     known_labels,
-    model_scores,
+    model_margins,
     plan_timeline,
     rows_between,
     stretch_between,
@@ -62,6 +66,7 @@ class _Labelled:
 @dataclass(frozen=True)
 class _Trained:
     model: Any
+    calibration: Calibration
     thresholds: Thresholds
 
 
@@ -77,9 +82,9 @@ def run_demo(
 ) -> DemoResults:
     """Run the demo, with progress bars on `console` (standard output), and leave in `directory` what it made.
 
-    Writes events.parquet, model.ubj, policy.toml, fraud.qt, demo.json and demo.png, replacing those of an earlier run.
-    `directory` is created where it is missing. Raises SimulationError for sizes too small to train on or a directory
-    that cannot be written, MissingExtraError where a package of the `demo` extra is not installed.
+    Writes events.parquet, model.ubj, calibration.json, policy.toml, fraud.qt, demo.json and demo.png, replacing those
+    of an earlier run. `directory` is created where it is missing. Raises SimulationError for sizes too small to train
+    on or a directory that cannot be written, MissingExtraError where a package of the `demo` extra is not installed.
     """
     check_sizes(days, customers, terminals, seed)
     timeline = plan_timeline(days)
@@ -94,15 +99,24 @@ def run_demo(
             replayed = replay(features, events.select(EVENT_COLUMNS), advance=advance)
         trained = _train(labelled, replayed, features.names, trees, seed, steps)
         trained.model.save_model(directory / "model.ubj")
+        trained.calibration.save(directory / "calibration.json")
         write_policy(trained.thresholds, directory / "policy.toml")
         bundle = directory / "fraud.qt"
         with steps.step("compile", "Compiling the bundle"):
-            compile_bundle(features=features, model=trained.model, policy=directory / "policy.toml", output=bundle)
+            compile_bundle(
+                features=features,
+                model=trained.model,
+                calibration=trained.calibration,
+                policy=directory / "policy.toml",
+                reasons=demo_reasons(),
+                output=bundle,
+            )
         decisions = _serve(bundle, events, timeline, steps)
 
     live_rows = rows_between(events, timeline.live_day, timeline.end_day)
     truth = LiveTruth.of(stretch_between(events, timeline.live_day, timeline.end_day))
-    replayed_scores = model_scores(trained.model, feature_matrix(replayed, features.names, live_rows), features.names)
+    margins = model_margins(trained.model, feature_matrix(replayed, features.names, live_rows), features.names)
+    replayed_scores = calibrated_scores(trained.calibration, margins)
     results = DemoResults(
         settings={"days": days, "customers": customers, "terminals": terminals, "seed": seed, "trees": trees},
         rows={"stream": events.num_rows, **labelled.counts(), "live": len(truth.fraud)},
@@ -147,15 +161,19 @@ def _labelled(events: pa.Table, timeline: Timeline) -> _Labelled:
 def _train(
     labelled: _Labelled, replayed: pa.Table, names: tuple[str, ...], trees: int, seed: int, steps: Steps
 ) -> _Trained:
-    """Fit on the first stretch and choose the thresholds on the second."""
+    """Fit on the first stretch; learn on the second what margins mean, and choose the thresholds."""
     with steps.step("train", f"Training on {len(labelled.fit_fraud):,} payments", total=trees) as advance:
         matrix = feature_matrix(replayed, names, labelled.fit)
         model = fit_model(matrix, labelled.fit_fraud, names, trees=trees, seed=seed, advance=advance)
-    scores = model_scores(model, feature_matrix(replayed, names, labelled.validation), names)
+    margins = model_margins(model, feature_matrix(replayed, names, labelled.validation), names)
+    calibration = fit_calibration(margins, labelled.validation_fraud)
     thresholds = choose_thresholds(
-        labelled.validation_fraud, scores, alert_rate=ALERT_RATE, decline_precision=DECLINE_PRECISION
+        labelled.validation_fraud,
+        calibrated_scores(calibration, margins),
+        alert_rate=ALERT_RATE,
+        decline_precision=DECLINE_PRECISION,
     )
-    return _Trained(model, thresholds)
+    return _Trained(model, calibration, thresholds)
 
 
 def _serve(bundle: Path, events: pa.Table, timeline: Timeline, steps: Steps) -> LiveDecisions:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from quickthorn.calibration import Calibration, fit
 from quickthorn.demo.measures import Thresholds
 from quickthorn.demo.payments import DAY_US, START_US
 from quickthorn.demo.progress import Advance
 from quickthorn.demo.stream import LABEL_MATURITY_DAYS
-from quickthorn.errors import SimulationError
+from quickthorn.errors import CalibrationError, SimulationError
 from quickthorn.extras import require
 
 if TYPE_CHECKING:
@@ -127,11 +128,27 @@ def fit_model(
     return model
 
 
-def model_scores(model: Any, matrix: npt.NDArray[np.float64], names: tuple[str, ...]) -> npt.NDArray[np.float64]:
-    """The model's own scores in 0..1, shape (n,)."""
+def model_margins(model: Any, matrix: npt.NDArray[np.float64], names: tuple[str, ...]) -> npt.NDArray[np.float64]:
+    """The model's own margins, shape (n,)."""
     xgboost = require("xgboost", "demo", "scoring with the demo's model")
-    scores = model.predict(xgboost.DMatrix(matrix, feature_names=list(names), nthread=2))
-    return np.asarray(scores, dtype=np.float64)
+    margins = model.predict(xgboost.DMatrix(matrix, feature_names=list(names), nthread=2), output_margin=True)
+    return np.asarray(margins, dtype=np.float64)
+
+
+def fit_calibration(margins: npt.NDArray[np.float64], fraud: npt.NDArray[np.bool_]) -> Calibration:
+    """What the margins mean, learnt from payments that the model was not trained on; both arrays have shape (n,).
+
+    SimulationError where there are too few frauds to learn it from.
+    """
+    try:
+        return fit(margins, fraud, method="sigmoid")
+    except CalibrationError as error:
+        raise SimulationError(f"days x customers: expected enough payments to calibrate on, got: {error}") from error
+
+
+def calibrated_scores(calibration: Calibration, margins: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The probabilities of fraud, shape (n,)."""
+    return np.array([calibration.score(margin) for margin in margins.tolist()])
 
 
 def write_policy(thresholds: Thresholds, path: Path) -> None:
