@@ -33,8 +33,11 @@ public:
 
     // The first line that find() looks at; then the first record of that bucket, state and all, which mostly is the one
     // that it finds. Between the two of one key there is to be the first of others.
-    void prefetch(const Hash128& hash) const { __builtin_prefetch(&heads_[bucket(hash)]); }
+    // Inlined always: GCC takes a call of what only prefetches for one without an effect, and drops it.
+    [[gnu::always_inline]] void prefetch(const Hash128& hash) const { __builtin_prefetch(&heads_[bucket(hash)]); }
     void prefetch_record(const Hash128& hash) const;
+    // Where the first record of the bucket is another key's, the one behind it.
+    void prefetch_next_record(const Hash128& hash) const;
 
     KeyRecord* find(const Hash128& hash);
 
@@ -71,6 +74,7 @@ private:
 
     static std::size_t record_stride(std::uint32_t state_bytes);
 
+    [[gnu::always_inline]] void prefetch_record(std::uint32_t number) const;
     std::uint32_t bucket(const Hash128& hash) const {
         const auto low = static_cast<std::uint32_t>(hash.low);
         const std::uint32_t wide = low & (2 * extent_->level - 1);

@@ -161,14 +161,16 @@ void SharedReplay::take_group(std::size_t unit, EntityHistory& history) {
     for (std::size_t place = 0; place < events_; ++place) {
         if (place + bucket_ahead < events_) history.prefetch(keys[place + bucket_ahead].hash);
         if (place + record_ahead < events_) history.prefetch_record(keys[place + record_ahead].hash);
+        if (place + next_record_ahead < events_) history.prefetch_next_record(keys[place + next_record_ahead].hash);
         if (place + rows_ahead < events_ && keys[place + rows_ahead].present) {
-            KeyRecord* coming = history.find(keys[place + rows_ahead].hash, view_of(place + rows_ahead));
-            if (coming != nullptr) history.prefetch_rows(*coming);
+            Engine::Key& coming = keys[place + rows_ahead];
+            coming.entity = history.record_of(coming.hash);
+            if (coming.entity != nullptr) history.prefetch_rows(*coming.entity);
         }
         Effect& effect = this->effect(unit, place) = {};
         const Engine::Key& key = keys[place];
         const EventView view = view_of(place);
-        KeyRecord* entity = key.present ? history.find(key.hash, view) : nullptr;
+        KeyRecord* entity = key.present ? history.find(key.hash, view, key.entity) : nullptr;
         effect.late = entity != nullptr && view.at_us < entity->newest_us;
         if (!key.present || history.too_late(entity, view.at_us)) {
             std::fill_n(values_of(place) + group.value_first, group.value_count, missing);

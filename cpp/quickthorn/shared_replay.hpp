@@ -45,7 +45,7 @@ public:
 private:
     static constexpr std::int64_t chunk_events = 512;
     // How many events before its turn the parts of an event's memory are fetched, each found through the one before.
-    static constexpr std::size_t bucket_ahead = 12, record_ahead = 8, rows_ahead = 4;
+    static constexpr std::size_t bucket_ahead = 16, record_ahead = 12, next_record_ahead = 8, rows_ahead = 4;
     // How many vectors are derived before they are written to the columns, a cache line of each.
     static constexpr std::size_t vectors_at_once = 8;
 
