@@ -35,6 +35,7 @@ TRANSACTIONS = ROOT.parent / "shared" / "data" / "handbook_transactions.parquet"
 # Fewer events for the most keys, which would take minutes to fill.
 LIVE_KEYS = ((10_000, EVENTS_PER_KEY), (1_000_000, EVENTS_PER_KEY), (10_000_000, 8))
 MEMORY_KEYS = 500_000
+HOUR_US = 3_600_000_000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -105,7 +106,8 @@ def replayed(folder: Path, transactions: Path | None) -> dict[str, Any]:
 
 def _simulated(rows: int) -> pa.Table:
     random = np.random.default_rng(11)
-    at = 1_522_540_800_000_000 + np.cumsum(random.integers(1, DAY_US * 80 // rows, rows))
+    # Whole hours, so that many rows share their time, and many are exactly as old as a window is long.
+    at = 1_522_540_800_000_000 + np.cumsum(random.integers(1, DAY_US * 80 // rows, rows)) // HOUR_US * HOUR_US
     cents = random.integers(100, 20_000, rows)
     return pa.table(
         {

@@ -99,11 +99,14 @@ def by_pandas(path: Path) -> tuple[Callable[[], Columns], str]:
     given = pd.read_parquet(path)
 
     def run() -> Columns:
-        out = {"weekend": given["ts"].dt.dayofweek.ge(5), "night": given["ts"].dt.hour.le(6)}
+        out = {"weekend": given["ts"].dt.day_of_week.ge(5), "night": given["ts"].dt.hour.le(6)}
+        # Windows come group by group and bear times, which rows of different groups share: only their order tells
+        # which row each is of.
+        rows = {by: given[by].argsort(kind="stable") for by in ("customer_id", "terminal_id")}
 
         def rolled(by: str, column: str, days: int, what: str) -> Any:
             windows = given[[by, "ts", column]].groupby(by).rolling(f"{days}D", on="ts")[column]
-            return getattr(windows, what)().droplevel(0).sort_index()
+            return pd.Series(getattr(windows, what)().to_numpy(), index=rows[by]).sort_index()
 
         for days in DAYS:
             out[f"count_{days}"] = rolled("customer_id", "amount", days, "count")
