@@ -8,6 +8,7 @@ namespace quickthorn::python {
 namespace {
 
 PyTypeObject* the_decision_type = nullptr;  // made once, with the module
+PyTypeObject* the_engine_type = nullptr;    // the same
 
 PyObject* wrong_count(const char* method) {
     PyErr_Format(PyExc_TypeError, "%s() takes exactly one event", method);
@@ -371,8 +372,11 @@ PyObject* EngineBody::invalid_decision(const std::string& message) {
 
 PyTypeObject* make_engine_type(PyTypeObject* decision_type) {
     the_decision_type = decision_type;
-    return reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+    the_engine_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+    return the_engine_type;
 }
+
+bool is_engine(PyObject* object) { return PyObject_TypeCheck(object, the_engine_type) != 0; }
 
 PyObject* raise_error(const char* type, const std::string& message) {
     const Ref errors(PyImport_ImportModule("quickthorn.errors"));

@@ -36,7 +36,7 @@ struct SignalSource {
 
 // What an engine is made of; see engine_setup.cpp for where it comes from.
 struct EngineParts {
-    std::unique_ptr<Library> library;
+    std::shared_ptr<const Library> library;
     std::unique_ptr<EventSchema> schema;
     std::vector<SignalSource> sources;
     Calibration link;
@@ -74,6 +74,7 @@ public:
     };
 
     Engine& engine() { return engine_; }
+    const std::shared_ptr<const Library>& library() const { return parts_.library; }
     const EventSchema& schema() const { return *parts_.schema; }
     PythonEvents& events() { return events_; }
     const EventSchema& label_schema() const { return label_schema_; }
@@ -113,6 +114,9 @@ struct EngineObject {
     PyObject_HEAD
     EngineBody* body;
 };
+
+// Whether it is an engine, of the class itself or of one derived from it.
+bool is_engine(PyObject* object);
 
 inline EngineBody& body_of(PyObject* self) { return *reinterpret_cast<EngineObject*>(self)->body; }
 

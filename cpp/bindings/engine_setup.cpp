@@ -37,6 +37,14 @@ HashKey hash_key_from(const std::string& bytes) {
     return HashKey::from_bytes(key);
 }
 
+// A library's bytes, or an engine whose library is shared.
+std::shared_ptr<const Library> library_from(const py::object& given) {
+    if (is_engine(given.ptr())) return body_of(given.ptr()).library();
+    const auto image = given.cast<py::buffer>().request();
+    return std::make_shared<const Library>(
+        std::span(static_cast<const std::byte*>(image.ptr), static_cast<std::size_t>(image.size * image.itemsize)));
+}
+
 std::size_t source_count(const quickthorn_library& entry) {
     std::size_t count = 0;
     for (std::uint32_t index = 0; index < entry.signal_count; ++index) {
@@ -143,9 +151,7 @@ void check_names(const EngineParts& parts) {
 EngineParts parts_from(PyObject* keywords) {
     const auto given = py::reinterpret_borrow<py::dict>(keywords);
     EngineParts parts;
-    const auto image = given["library"].cast<py::buffer>().request();
-    parts.library = std::make_unique<Library>(
-        std::span(static_cast<const std::byte*>(image.ptr), static_cast<std::size_t>(image.size * image.itemsize)));
+    parts.library = library_from(given["library"]);
 
     std::vector<FieldSpec> fields;
     for (const py::handle field : given["fields"].cast<py::sequence>())

@@ -20,7 +20,7 @@ Handmade = Callable[..., bytes]
 
 _DOCUMENT: Document = {
     "kind": "bundle",
-    "format_version": 3,
+    "format_version": 4,
     "abi_version": 3,
     "quickthorn": "0.1.0",
     "version": 3,
@@ -60,6 +60,7 @@ _DOCUMENT: Document = {
         "link": "sigmoid",
         "link_scale": 1.0,
     },
+    "checkpoint": {"treelite": "4.8.1", "bytes": 500},
     "calibration": None,
     "policy": {
         "thresholds": {"least": {"decline": 0.75, "review": 0.25}, "on": "score"},
@@ -77,6 +78,8 @@ _DOCUMENT: Document = {
     },
     "reasons": None,
     "golden": {"rows": 2, "features": 2, "trees": 3, "outputs": 1, "explained_rows": 0},
+    "golden_events": 1,
+    "reference": None,
     "tools": {
         "numpy": "2.4.6",
         "numba": "0.68.1",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import struct
 
 from quickthorn.bundle import (
+    CheckpointSummary,
     ForestSummary,
     GoldenShapes,
     GroupSummary,
@@ -45,8 +47,11 @@ def small_manifest() -> Manifest:
         remembered_ids=1024,
         row_limit=4096,
         forest=ForestSummary(source="xgboost", source_version="3.2.0", trees=3, leaves=17, link=Link.SIGMOID),
+        checkpoint=CheckpointSummary(treelite="4.8.1", bytes=500),
         policy=Policy.with_thresholds(review=0.25, decline=0.75, invalid="review"),
         golden=GoldenShapes(rows=2, features=2, trees=3),
+        golden_events=1,
+        reference=None,
         tools=ToolVersions(
             numpy="2.4.6",
             numba="0.68.1",
@@ -67,4 +72,8 @@ def small_members() -> dict[str, bytes]:
         "golden/scores.f64": struct.pack("<2d", 0.18, 0.9),
         "golden/features.f64": struct.pack("<4d", 59.9, 12.0, -1.0, 0.5),
         "golden/leaves.i32": struct.pack("<6i", 1, 2, 3, 4, 5, 6),
+        "model.treelite.gz": b"a checkpoint, gzipped",
+        "golden/events.jsonl": b'{"event":{"event_id":"e","at":0,"customer":"c","amount":"59.90"}}\n',
+        "golden/event_features.f64": struct.pack("<2d", 59.9, math.nan),
+        "golden/decisions.jsonl": b'{"status":"ok","outcome":"approve","margin":-1.5,"score":0.18}\n',
     }

@@ -101,7 +101,7 @@ def test_a_manifest_with_a_field_missing_is_refused(document: Document, area: by
         b"{}",
         b'{"a":' + b"[" * 200_000,
         b"NaN",
-        b'{"format_version":3}',
+        b'{"format_version":4}',
     ],
 )
 def test_a_manifest_that_is_no_manifest_is_refused(area: bytes, handmade: Handmade, text: bytes) -> None:
@@ -124,7 +124,7 @@ def test_a_member_name_that_leads_elsewhere_is_refused(
 
 def test_a_member_listed_twice_is_refused(document: Document, area: bytes, handmade: Handmade) -> None:
     document["members"].insert(1, dict(document["members"][0]))
-    with pytest.raises(BundleError, match=r"golden/features.f64: expected members in order of name, each once"):
+    with pytest.raises(BundleError, match=r"golden/decisions.jsonl: expected members in order of name, each once"):
         read_bundle(handmade(document, area))
 
 

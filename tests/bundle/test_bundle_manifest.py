@@ -82,6 +82,10 @@ def test_the_members_called_for_follow_from_the_manifest(manifest: Manifest) -> 
         "golden/margins.f64": 2 * 8,
         "golden/scores.f64": 2 * 8,
         "golden/leaves.i32": 2 * 3 * 4,
+        "model.treelite.gz": None,
+        "golden/events.jsonl": None,
+        "golden/event_features.f64": 1 * 2 * 8,
+        "golden/decisions.jsonl": None,
     }
     scores_only = msgspec.structs.replace(manifest, policy=None)
     assert "policy.toml" not in scores_only.expected_members()

@@ -111,11 +111,15 @@ def test_members_cannot_be_changed_after_they_were_verified(
 
 
 def test_a_bundle_may_only_compute_features(tmp_path: Path, manifest: Manifest, members: Members) -> None:
-    features_only = msgspec.structs.replace(manifest, forest=None, policy=None, golden=None)
-    write_bundle(tmp_path / "features.qt", features_only, {"library/x86-64-v3.so": members["library/x86-64-v3.so"]})
+    features_only = msgspec.structs.replace(manifest, forest=None, checkpoint=None, policy=None, golden=None)
+    called_for = set(features_only.expected_members())
+    write_bundle(tmp_path / "features.qt", features_only, {name: members[name] for name in called_for})
     bundle = read_bundle(tmp_path / "features.qt")
     assert bundle.manifest.forest is None
-    assert list(bundle.members) == ["library/x86-64-v3.so"]
+    assert list(bundle.members) == [
+        *("golden/decisions.jsonl", "golden/event_features.f64", "golden/events.jsonl"),
+        "library/x86-64-v3.so",
+    ]
 
 
 def test_a_bundle_may_give_scores_without_outcomes(tmp_path: Path, manifest: Manifest, members: Members) -> None:

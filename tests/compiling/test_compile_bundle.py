@@ -178,3 +178,43 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="expected to write the file, found: No such file or directory"):
         compile_bundle(output=tmp_path / "nowhere" / "a.qt", **arguments)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+def test_a_bundle_is_compiled_again_from_the_model_in_a_bundle(tmp_path: Path, library: str) -> None:
+    model: Any = trained(["amount", "count"])
+    if library == "lightgbm":
+        random = np.random.default_rng(2)
+        vectors = random.normal(size=(600, 2))
+        data = lightgbm.Dataset(vectors, vectors[:, 0] > vectors[:, 1], feature_name=["amount", "count"])
+        parameters = {"linear_tree": True, "objective": "binary", "verbosity": -1, "num_threads": 1, "num_leaves": 5}
+        model = lightgbm.train(parameters, data, 4)
+    first, second = tmp_path / "first.qt", tmp_path / "second.qt"
+    given = {"policy": POLICY, "target": "x86-64-v2", "contributions": library == "xgboost"}
+    compile_bundle(features=small_features(), model=model, output=first, **given)
+    reordered = qt.FeatureSet(Payment)
+    for name in ("count", "amount"):
+        reordered[name] = small_features().expression(name)
+    compile_bundle(features=reordered, model=first, output=second, **given)
+    one, other = (qt.Engine.load(path, allow_unsigned=True) for path in (first, second))
+    rows = np.random.default_rng(1).normal(size=(100, 2))
+    np.testing.assert_array_equal(one._margins(rows), other._margins(np.ascontiguousarray(rows[:, ::-1])))
+    before, after = read_bundle(first), read_bundle(second)
+    assert before.manifest.forest == after.manifest.forest
+    assert bytes(before.members["model.treelite.gz"]) == bytes(after.members["model.treelite.gz"])
+    with pytest.raises(ModelError, match=r"reads 1 feature\(s\) that the feature set does not have: 'count'"):
+        compile_bundle(features=only_amount(), model=first, output=second, **given)
+
+
+def only_amount() -> qt.FeatureSet:
+    features = qt.FeatureSet(Payment)
+    features["amount"] = Payment.amount
+    return features
+
+
+def test_a_model_is_not_looked_for_in_a_bundle_without_one(tmp_path: Path) -> None:
+    compile_bundle(features=small_features(), output=tmp_path / "features.qt", target="x86-64-v2")
+    with pytest.raises(ModelError, match=r"features\.qt: expected a bundle with a model, found one of features only"):
+        compile_bundle(
+            features=small_features(), model=tmp_path / "features.qt", policy=POLICY, output=tmp_path / "a.qt"
+        )

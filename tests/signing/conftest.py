@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from quickthorn.bundle import Manifest, SchemaField, ToolVersions, write_bundle
+from quickthorn.bundle.manifest import GOLDEN_DECISIONS, GOLDEN_EVENT_FEATURES, GOLDEN_EVENTS
 from quickthorn.signing import SigningKey
+
+GOLDEN = dict.fromkeys((GOLDEN_EVENTS, GOLDEN_EVENT_FEATURES, GOLDEN_DECISIONS), b"12345678")
 
 
 @pytest.fixture
@@ -30,8 +33,11 @@ def manifest() -> Manifest:
         remembered_ids=1024,
         row_limit=4096,
         forest=None,
+        checkpoint=None,
         policy=None,
         golden=None,
+        golden_events=1,
+        reference=None,
         tools=ToolVersions(
             numpy="2.4.6", numba="0.68.1", llvmlite="0.50.0", treelite=None, compiler="g++ 12.2.0", flags=()
         ),
@@ -42,7 +48,7 @@ def manifest() -> Manifest:
 def bundle_file(tmp_path: Path, manifest: Manifest) -> Path:
     """The bundle, whose library is no library: nothing here maps it."""
     path = tmp_path / "fraud.qt"
-    write_bundle(path, manifest, {"library/x86-64-v2.so": bytes(range(1, 130))})
+    write_bundle(path, manifest, {"library/x86-64-v2.so": bytes(range(1, 130)), **GOLDEN})
     return path
 
 

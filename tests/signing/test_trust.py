@@ -12,7 +12,7 @@ from quickthorn.bundle import Manifest, read_bundle, write_bundle, write_signatu
 from quickthorn.errors import BundleError, SigningError
 from quickthorn.signing import Signer, SigningKey, Trust, seal, sign_bundle
 
-from .conftest import TrustFile
+from .conftest import GOLDEN, TrustFile
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_the_signature_of_another_bundle_is_refused(
     signed: Path, trust_file: TrustFile, manifest: Manifest, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.qt"
-    other_id = write_bundle(other, manifest, {"library/x86-64-v2.so": b"something else"})
+    other_id = write_bundle(other, manifest, {"library/x86-64-v2.so": b"something else", **GOLDEN})
     write_signatures(other, other_id, read_bundle(signed).envelopes)
     expected = f"signature of ci: expected one of bundle {other_id[:16]}, found one of bundle"
     assert expected in refusal(other, trust_file())

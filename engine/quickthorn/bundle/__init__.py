@@ -1,8 +1,10 @@
 """The bundle file: one archive that holds everything that decides, with every byte accounted for."""
 
 from quickthorn.bundle.archive import (
+    MAGIC,
     Bundle,
     ForestFile,
+    pack_bundle,
     pack_forest,
     read_bundle,
     read_forest,
@@ -11,28 +13,28 @@ from quickthorn.bundle.archive import (
     write_signatures,
 )
 from quickthorn.bundle.envelope import Envelope
+from quickthorn.bundle.event_records import ComponentSummary, GroupSummary, SchemaField, SignalSummary, TableSummary
 from quickthorn.bundle.forest_manifest import ForestManifest
 from quickthorn.bundle.manifest import (
     ABI_VERSION,
     FORMAT_VERSION,
     CalibrationSummary,
-    ComponentSummary,
+    CheckpointSummary,
     ForestSummary,
     GoldenShapes,
-    GroupSummary,
     Manifest,
     Member,
-    SchemaField,
-    SignalSummary,
-    TableSummary,
+    ReferenceSummary,
     ToolVersions,
 )
 
 __all__ = [
     "ABI_VERSION",
     "FORMAT_VERSION",
+    "MAGIC",
     "Bundle",
     "CalibrationSummary",
+    "CheckpointSummary",
     "ComponentSummary",
     "Envelope",
     "ForestFile",
@@ -42,10 +44,12 @@ __all__ = [
     "GroupSummary",
     "Manifest",
     "Member",
+    "ReferenceSummary",
     "SchemaField",
     "SignalSummary",
     "TableSummary",
     "ToolVersions",
+    "pack_bundle",
     "pack_forest",
     "read_bundle",
     "read_forest",

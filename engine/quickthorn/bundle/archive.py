@@ -96,6 +96,11 @@ def write_forest(
     return _write(path, manifest, members)
 
 
+def pack_bundle(manifest: Manifest, members: Mapping[str, bytes | memoryview]) -> bytes:
+    """The bytes of a bundle file."""
+    return _assemble(manifest, members, "bundle")
+
+
 def pack_forest(manifest: ForestManifest, members: Mapping[str, bytes | memoryview]) -> bytes:
     """The bytes of a forest file."""
     return _assemble(manifest, members, "forest")

@@ -6,19 +6,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from quickthorn.bundle.event_records import Positive, Record, Text, refuse_twice
 from quickthorn.bundle.manifest import (
     ABI_VERSION,
     FORMAT_VERSION,
     ForestSummary,
     GoldenShapes,
     Member,
-    Positive,
-    Record,
-    Text,
     ToolVersions,
     check_targets,
     library_member,
-    refuse_twice,
 )
 
 

@@ -7,18 +7,30 @@ found on decoding, which the writer does to its own output before a byte reaches
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Final, Literal, TypeAlias
 
-import msgspec
 from msgspec import Meta
 
+from quickthorn.bundle.event_records import (
+    ComponentSummary,
+    Count,
+    Digest,
+    GroupSummary,
+    Natural,
+    Positive,
+    Record,
+    SchemaField,
+    SignalSummary,
+    TableSummary,
+    Text,
+    refuse_twice,
+)
 from quickthorn.calibration.knots import MOST_KNOTS, Method
 from quickthorn.calibration.link import Link
 from quickthorn.decision.policy import Policy
 from quickthorn.decision.reasons import ReasonMap
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 """The manifest format this release writes and reads."""
 
 ABI_VERSION: Final = 3
@@ -26,120 +38,21 @@ ABI_VERSION: Final = 3
 
 POLICY: Final = "policy.toml"
 CALIBRATION: Final = "calibration/knots.f64"
+CHECKPOINT: Final = "model.treelite.gz"
 GOLDEN_FEATURES: Final = "golden/features.f64"
 GOLDEN_MARGINS: Final = "golden/margins.f64"
 GOLDEN_SCORES: Final = "golden/scores.f64"
 GOLDEN_LEAVES: Final = "golden/leaves.i32"
 GOLDEN_CONTRIBUTIONS: Final = "golden/contributions.f64"
+GOLDEN_EVENTS: Final = "golden/events.jsonl"
+GOLDEN_EVENT_FEATURES: Final = "golden/event_features.f64"
+GOLDEN_DECISIONS: Final = "golden/decisions.jsonl"
+REFERENCE: Final = "reference/distributions.json"
 
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_./-")
 _NAME_LIMIT: Final = 128
 
-Kind: TypeAlias = Literal["id", "event_time", "entity", "money", "number", "category", "text", "boolean"]
 Source: TypeAlias = Literal["xgboost", "lightgbm", "catboost", "sklearn"]
-
-Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
-Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
-Natural: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
-Positive: TypeAlias = Annotated[int, Meta(ge=1, le=2**62)]
-Digest: TypeAlias = Annotated[str, Meta(min_length=64, max_length=64, pattern="^[0-9a-f]*$")]
-
-
-class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Immutable, and strict about what it is decoded from."""
-
-
-class SchemaField(Record, frozen=True, kw_only=True):
-    """One field of the event, in declaration order.
-
-    ``scale``, ``minor_units`` and ``signed`` belong to money alone, ``values`` and ``closed`` to categories alone;
-    elsewhere they keep these defaults. ``scale`` is required for money: the decimal digits of its minor unit.
-    ``as_text`` belongs to entities, categories and text: a feature is computed from the value's text.
-    """
-
-    name: Text
-    kind: Kind
-    required: bool
-    scale: Annotated[int, Meta(ge=0, le=18)] | None = None
-    minor_units: bool = False
-    signed: bool = False
-    values: tuple[Text, ...] = ()
-    closed: bool = False
-    as_text: bool = False
-
-    def __post_init__(self) -> None:
-        if self.kind == "money":
-            if self.scale is None:
-                raise ValueError(f"money field {self.name!r}: expected a scale, found none")
-        elif self.scale is not None or self.minor_units or self.signed:
-            raise ValueError(f"{self.kind} field {self.name!r}: expected no money options, found some")
-        if self.kind != "category" and (self.values or self.closed):
-            raise ValueError(f"{self.kind} field {self.name!r}: expected no category options, found some")
-        if self.as_text and self.kind not in ("entity", "category", "text"):
-            raise ValueError(f"{self.kind} field {self.name!r}: expected no text option, found one")
-        if self.closed and not self.values:
-            raise ValueError(f"category field {self.name!r}: expected values to be closed over, found none")
-        refuse_twice(self.values, f"category field {self.name!r}: value")
-
-
-class GroupSummary(Record, frozen=True, kw_only=True):
-    """Everything kept by one entity field, or by several that are a key together.
-
-    ``entities``    the entity fields
-    ``columns``     the fields kept in each row of an entity's history, after its event time
-    ``values``      how many values the group computes
-    ``horizon_us``  the longest delay + window in microseconds: older rows have left every window; 0 without windows
-    ``labelled``    rows keep their event's label
-    ``layout``      a digest, in hex, of what is kept and how: groups of one digest can go on from each other's state
-    """
-
-    entities: Annotated[tuple[Text, ...], Meta(min_length=1)]
-    columns: tuple[Text, ...]
-    values: Positive
-    horizon_us: Natural
-    labelled: bool = False
-    layout: Digest
-
-
-class ComponentSummary(Record, frozen=True, kw_only=True):
-    """What links the entities of several fields.
-
-    ``entities``  the entity fields
-    ``cap``       most entities of one component
-    ``values``    how many values are computed of it
-    ``labelled``  frauds are counted, by events' labels
-    """
-
-    entities: Annotated[tuple[Text, ...], Meta(min_length=2)]
-    cap: Positive
-    values: Positive
-    labelled: bool = False
-
-
-class SignalSummary(Record, frozen=True, kw_only=True):
-    """A source of signals: the entity it speaks of, its values, and last the time of a signal."""
-
-    name: Text
-    fields: Annotated[tuple[SchemaField, ...], Meta(min_length=3)]
-
-    def __post_init__(self) -> None:
-        refuse_twice((field.name for field in self.fields), f"signals: source {self.name!r}: field")
-        kinds = [field.kind for field in self.fields]
-        values = {"number", "money", "boolean", "category"}
-        if kinds[0] != "entity" or kinds[-1] != "event_time" or not values.issuperset(kinds[1:-1]):
-            raise ValueError(f"signals: source {self.name!r}: expected an entity, values and a time, found {kinds}")
-
-
-class TableSummary(Record, frozen=True, kw_only=True):
-    """A table of constants in the libraries that features look things up in, such as the rules of a time zone.
-
-    ``entries`` is how many there are and ``sha256`` a digest of their contents, in hex.
-    """
-
-    kind: Text
-    name: Text
-    entries: Count
-    sha256: Digest
 
 
 class ForestSummary(Record, frozen=True, kw_only=True):
@@ -155,6 +68,13 @@ class ForestSummary(Record, frozen=True, kw_only=True):
     leaves: Positive
     link: Link
     link_scale: Annotated[float, Meta(gt=0.0)] = 1.0
+
+
+class CheckpointSummary(Record, frozen=True, kw_only=True):
+    """The model as a gzipped Treelite checkpoint: the version that wrote it, and how many bytes it is unpacked."""
+
+    treelite: Text
+    bytes: Positive
 
 
 class CalibrationSummary(Record, frozen=True, kw_only=True):
@@ -200,6 +120,13 @@ class GoldenShapes(Record, frozen=True, kw_only=True):
         if self.explained_rows:
             members[GOLDEN_CONTRIBUTIONS] = 8 * self.explained_rows * self.outputs * (self.features + 1)
         return members
+
+
+class ReferenceSummary(Record, frozen=True, kw_only=True):
+    """The reference data whose distributions the bundle has: how many rows, and whether of events or of features."""
+
+    of: Literal["events", "features"]
+    rows: Positive
 
 
 class ToolVersions(Record, frozen=True, kw_only=True):
@@ -253,7 +180,10 @@ class Manifest(Record, frozen=True, kw_only=True):
     ``policy``          None in a bundle that gives scores without outcomes; the member ``policy.toml`` is the same as a
                         policy file
     ``reasons``         which reason every feature belongs to, or None; needs contributions
+    ``checkpoint``      the model to compile again; present exactly where there is a forest
     ``golden``          present exactly where there is a forest: a forest that cannot be proven is not loaded
+    ``reference``       what data the distributions in ``reference/distributions.json`` are of; None without
+    ``golden_events``   how many events there are whose features and decisions an engine is held to
     """
 
     kind: Literal["bundle"] = "bundle"
@@ -275,10 +205,13 @@ class Manifest(Record, frozen=True, kw_only=True):
     remembered_ids: Count
     row_limit: Positive
     forest: ForestSummary | None
+    checkpoint: CheckpointSummary | None
     calibration: CalibrationSummary | None = None
     policy: Policy | None
     reasons: ReasonMap | None = None
     golden: GoldenShapes | None
+    golden_events: Positive
+    reference: ReferenceSummary | None
     tools: ToolVersions
     members: tuple[Member, ...] = ()
 
@@ -306,6 +239,8 @@ class Manifest(Record, frozen=True, kw_only=True):
             raise ValueError("policy: expected a forest whose scores it judges, found none")
         if self.calibration is not None and self.forest is None:
             raise ValueError("calibration: expected a forest whose margins it is for, found none")
+        if (self.forest is None) != (self.checkpoint is None):
+            raise ValueError("checkpoint: expected one exactly where there is a forest")
         if self.reasons is not None:
             if self.golden is None or self.golden.explained_rows == 0 or self.policy is None:
                 raise ValueError("reasons: expected a forest with contributions and a policy, found one without")
@@ -326,6 +261,15 @@ class Manifest(Record, frozen=True, kw_only=True):
     def expected_members(self) -> dict[str, int | None]:
         """The members this manifest calls for, with their exact sizes in bytes where the manifest fixes them."""
         expected: dict[str, int | None] = {library_member(target): None for target in self.targets}
+        expected |= {
+            GOLDEN_EVENTS: None,
+            GOLDEN_EVENT_FEATURES: 8 * self.golden_events * len(self.features),
+            GOLDEN_DECISIONS: None,
+        }
+        if self.checkpoint is not None:
+            expected[CHECKPOINT] = None
+        if self.reference is not None:
+            expected[REFERENCE] = None
         if self.policy is not None:
             expected[POLICY] = None
         if self.calibration is not None:
@@ -364,12 +308,3 @@ def _check_schema(schema: tuple[SchemaField, ...]) -> None:
         if len(found) != 1 or not found[0].required:
             names = ", ".join(field.name for field in found) or "none"
             raise ValueError(f"schema: expected exactly one required {kind} field, found {names}")
-
-
-def refuse_twice(names: Iterable[str], what: str) -> None:
-    """Raise ValueError, opened by ``what``, where a name occurs twice."""
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"{what} {name!r}: expected once, found twice")
-        seen.add(name)

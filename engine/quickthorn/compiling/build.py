@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import tempfile
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -16,6 +15,7 @@ import msgspec
 
 from quickthorn.bundle import (
     CalibrationSummary,
+    CheckpointSummary,
     ComponentSummary,
     GroupSummary,
     Manifest,
@@ -24,16 +24,18 @@ from quickthorn.bundle import (
     TableSummary,
     write_bundle,
 )
-from quickthorn.bundle.manifest import CALIBRATION, POLICY, library_member
+from quickthorn.bundle.manifest import CALIBRATION, CHECKPOINT, POLICY, library_member
 from quickthorn.calibration.knots import Calibration
 from quickthorn.compiling.cache import Cache
+from quickthorn.compiling.golden_story import EVENTS
 from quickthorn.compiling.identity import group_identity, plan_identity
 from quickthorn.compiling.library import link_libraries
 from quickthorn.compiling.provenance import forest_summary, tool_versions
-from quickthorn.compiling.source_model import category_values, model_over
+from quickthorn.compiling.proving import DecidingForest, Golden, golden_of, proven
+from quickthorn.compiling.source_model import category_texts, category_values, trained_model
 from quickthorn.compiling.toolchain import Compiler, check_targets, find_compilers, machine_of
 from quickthorn.decision import Policy
-from quickthorn.decision.compiled import Conditions, compile_conditions
+from quickthorn.decision.compiled import compile_conditions
 from quickthorn.decision.policy_file import read_policy
 from quickthorn.decision.reasons import ReasonMap
 from quickthorn.errors import CalibrationError, FeatureError, ModelError, PolicyError, ReasonError, ToolchainError
@@ -44,13 +46,9 @@ from quickthorn.features.lowering import LoweredFeatures, lower
 from quickthorn.features.plan import Plan, plan
 from quickthorn.features.signals import sources_of
 from quickthorn.native import _native
-from quickthorn.serving import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from quickthorn.compiling.golden import GoldenVectors
-    from quickthorn.forest.importing import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -66,15 +64,6 @@ class BundleSummary:
     targets: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Forest:
-    model: LoadedModel
-    calibration: Calibration | None
-    policy: Policy
-    conditions: Conditions | None
-    golden: GoldenVectors
-
-
 def compile_bundle(
     *,
     features: FeatureSet,
@@ -87,12 +76,13 @@ def compile_bundle(
     version: int = 0,
     contributions: bool = False,
     reasons: str | os.PathLike[str] | ReasonMap | None = None,
+    reference: object = None,
     on_step: Callable[[str], object] = lambda step: None,
 ) -> BundleSummary:
     """Compile a feature set, a trained model and a policy into one bundle file, proven before it is written.
 
     ``model``   what ``quickthorn.forest.importing.load_model`` reads: a file, Booster or fitted estimator of XGBoost,
-                LightGBM, CatBoost or scikit-learn; None for a bundle of features only
+                LightGBM, CatBoost or scikit-learn; or a bundle whose model it is to be; None for features only
     ``policy``  a TOML file or a Policy; given exactly when there is a model
     ``calibration``  what the model's margins mean: a Calibration, or a file that one was saved to; without it scores
                 are what the model's own link makes of them
@@ -105,10 +95,13 @@ def compile_bundle(
     ``version`` which of your bundles this is: count upwards, so that a trust file can refuse what is older
     ``contributions``  the bundle explains its margins too: what every feature adds to them
     ``reasons``  the reason that each feature belongs to: a ReasonMap or its TOML file; it brings contributions with it
+    ``reference``  data whose distributions the bundle is to hold, for judging later data by: events in order of time as
+                an Arrow table or a Parquet file, or rows of features as one with a column for each, or as an array
     ``on_step``  called with what is being done, in words, as each step of it begins
 
     Raises FeatureError, ModelError, CalibrationError, PolicyError or ToolchainError for what cannot be compiled, and
-    BundleError when the compiled forest disagrees with its source library in a single leaf or bit of a margin.
+    BundleError when the compiled forest disagrees with its source library in a single leaf or bit of a margin, or the
+    compiled bundle with the reference on a golden event.
     """
     if not isinstance(features, FeatureSet):
         raise FeatureError(f"features: expected a FeatureSet, found {features!r}")
@@ -131,18 +124,18 @@ def compile_bundle(
     forest = None
     if model is not None and policy is not None:
         on_step("read the model")
-        forest = _forest(features, model, calibration, policy, contributions=contributions, on_step=on_step)
+        forest = _forest(features, model, calibration, policy)
         if forest.policy.reasons and reasons is None:
             raise PolicyError("reasons: expected a reason map along with a policy that asks for reasons, found none")
-    manifest, members = _assemble(features, planned, forest, compilers, Cache.chosen(cache), on_step)
+    kept = Cache.chosen(cache)
+    on_step("lower the features")
+    lowered = _lowered(planned, tuple(compilers), kept)
+    on_step("tell golden events to the reference")
+    golden = golden_of(features, planned, forest, reasons, contributions=contributions)
+    manifest, members = _assemble(features, planned, forest, golden, lowered, compilers, kept, on_step)
     manifest = msgspec.structs.replace(manifest, version=version, reasons=reasons)
-    with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
-        on_step("hold every library to the golden vectors")
-        # Proven as the engine will see it: read, verified, mapped, and held to the source library's golden vectors.
-        unproven = Path(scratch) / "bundle.qt"
-        write_bundle(unproven, manifest, members)
-        for supported in runnable:
-            Engine.load(unproven, target=supported, allow_unsigned=True)
+    on_step("hold every library to the golden vectors and events")
+    manifest, members = proven(manifest, members, runnable, forest, golden, reference)
     bundle_id = write_bundle(output, manifest, members)
     return BundleSummary(
         path=Path(output),
@@ -150,7 +143,7 @@ def compile_bundle(
         size_bytes=Path(output).stat().st_size,
         features=len(features),
         trees=forest.model.ensemble.tree_count if forest else 0,
-        golden_rows=len(forest.golden.vectors) if forest else 0,
+        golden_rows=len(golden.vectors.vectors) if golden.vectors else 0,
         targets=targets,
     )
 
@@ -160,16 +153,15 @@ def _forest(
     model: object,
     calibration: str | os.PathLike[str] | Calibration | None,
     policy: str | os.PathLike[str] | Policy,
-    *,
-    contributions: bool,
-    on_step: Callable[[str], object],
-) -> _Forest:
-    from quickthorn.compiling.golden import golden_vectors
+) -> DecidingForest:
+    from quickthorn.forest.checkpoint import write_checkpoint
 
     read = read_policy(policy)
     if calibration is not None and not isinstance(calibration, Calibration):
         calibration = Calibration.load(calibration)
-    loaded = model_over(model, features.names, category_values(features))
+    values = category_values(features)
+    trained = trained_model(model, categories=category_texts(features.names, values))
+    loaded = trained.with_features(features.names).with_categories(values)
     loaded.ensemble.require_single_output()
     if not loaded.ensemble.link.decides and calibration is None:
         raise ModelError(
@@ -178,8 +170,7 @@ def _forest(
         )
     read.policy.check_scores(loaded.ensemble.link, calibrated=calibration is not None, origin=read.origin)
     conditions = compile_conditions(read, features.schema.fields, features.names)
-    on_step(f"ask {loaded.ensemble.source} for golden vectors")
-    return _Forest(loaded, calibration, read.policy, conditions, golden_vectors(loaded, contributions=contributions))
+    return DecidingForest(loaded, *write_checkpoint(trained.ensemble), calibration, read.policy, conditions)
 
 
 def _lowered(planned: Plan, targets: tuple[str, ...], cache: Cache) -> dict[str, LoweredFeatures]:
@@ -196,25 +187,25 @@ def _lowered(planned: Plan, targets: tuple[str, ...], cache: Cache) -> dict[str,
 def _assemble(
     features: FeatureSet,
     planned: Plan,
-    forest: _Forest | None,
+    forest: DecidingForest | None,
+    golden: Golden,
+    lowered: dict[str, LoweredFeatures],
     compilers: Mapping[str, Compiler],
     cache: Cache,
     on_step: Callable[[str], object],
 ) -> tuple[Manifest, dict[str, bytes]]:
-    on_step("lower the features")
-    lowered = _lowered(planned, tuple(compilers), cache)
     ensemble = forest.model.ensemble if forest else None
     conditions = forest.conditions if forest else None
-    explained = forest is not None and forest.golden.contributions is not None
+    explained = golden.vectors is not None and golden.vectors.contributions is not None
     on_step(f"compile the libraries for {', '.join(compilers)}")
     libraries = link_libraries(compilers, lowered, ensemble, cache, contributions=explained, conditions=conditions)
-    members = {library_member(target): image for target, image in libraries.items()}
+    members = {library_member(target): image for target, image in libraries.items()} | golden.members
     if forest:
         members[POLICY] = forest.policy.as_toml().encode()
         if forest.calibration is not None:
             knots = (*forest.calibration.x, *forest.calibration.y)
             members[CALIBRATION] = struct.pack(f"<{len(knots)}d", *knots)
-        members |= forest.golden.members
+        members[CHECKPOINT] = forest.checkpoint
     expressions = [features.expression(name) for name in features.names]
     read_as_text = {field.name for field in text_fields(expressions)} | (
         conditions.text_fields if conditions else set()
@@ -262,9 +253,12 @@ def _assemble(
         remembered_ids=features.remembered_ids,
         row_limit=features.row_limit,
         forest=forest_summary(forest.model.ensemble) if forest else None,
+        checkpoint=_checkpoint_summary(forest) if forest else None,
         calibration=_calibration_summary(forest.calibration) if forest and forest.calibration else None,
         policy=forest.policy if forest else None,
-        golden=forest.golden.shapes if forest else None,
+        golden=golden.vectors.shapes if golden.vectors else None,
+        golden_events=EVENTS,
+        reference=None,
         tools=tool_versions(
             compilers, with_features=True, with_forest=forest is not None, with_contributions=explained
         ),
@@ -279,6 +273,10 @@ def _reasons(reasons: str | os.PathLike[str] | ReasonMap, features: FeatureSet, 
     read = reasons if isinstance(reasons, ReasonMap) else ReasonMap.from_toml(reasons)
     read.check_features(features.names, "reasons" if given else str(reasons))
     return read
+
+
+def _checkpoint_summary(forest: DecidingForest) -> CheckpointSummary:
+    return CheckpointSummary(treelite=metadata.version("treelite"), bytes=forest.checkpoint_bytes)
 
 
 def _calibration_summary(calibration: Calibration) -> CalibrationSummary:

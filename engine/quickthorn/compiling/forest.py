@@ -11,10 +11,10 @@ from quickthorn.compiling.cache import Cache
 from quickthorn.compiling.golden import golden_vectors
 from quickthorn.compiling.library import link_libraries
 from quickthorn.compiling.provenance import forest_summary, tool_versions
+from quickthorn.compiling.source_model import trained_model
 from quickthorn.compiling.toolchain import check_targets, find_compilers
 from quickthorn.errors import ModelError, ToolchainError
 from quickthorn.forest.ensemble import Ensemble
-from quickthorn.forest.importing import load_model
 from quickthorn.native import _native
 from quickthorn.serving import Forest
 
@@ -33,7 +33,7 @@ def compile_forest(
     runnable = [level for level in targets if _native.processor_supports(level)]
     if not runnable:
         raise ToolchainError(f"target: expected one that this processor runs, to prove it here, found {target}")
-    loaded = load_model(model, category_codes=category_codes, categories=categories)
+    loaded = trained_model(model, category_codes=category_codes, categories=categories)
     ensemble = loaded.ensemble
     _check_categories_are_read(ensemble, categories or {})
     libraries = link_libraries(compilers, {}, ensemble, Cache(None), contributions=contributions)

@@ -71,9 +71,15 @@ class GoldenVectors:
         )
 
 
-def golden_vectors(model: LoadedModel, *, contributions: bool = False) -> GoldenVectors:
-    """Adversarial rows for this forest (on and beside its thresholds, missing, infinite) and the library's answers."""
-    vectors = probe_rows(model.ensemble, ROWS, _SEED)
+def golden_vectors(
+    model: LoadedModel, *, contributions: bool = False, first: npt.NDArray[np.float64] | None = None
+) -> GoldenVectors:
+    """Adversarial rows for this forest (on and beside its thresholds, missing, infinite) and the library's answers.
+
+    ``first``, float64 (n, features), are rows to begin with instead of so many of those.
+    """
+    vectors = probe_rows(model.ensemble, ROWS - (0 if first is None else len(first)), _SEED)
+    vectors = vectors if first is None else np.concatenate([first, vectors])
     margins = model.source_margins(vectors)
     # Only linear leaves carry a row's infinities into its margin, where there is no one right answer to hold to.
     finite = np.isfinite(margins).reshape(len(vectors), -1).all(axis=1)

@@ -1,5 +1,6 @@
 """What happens to a bundle from its making to its end: measured, compared, promoted, taken back."""
 
+from quickthorn.event.sample_events import sample_events
 from quickthorn.lifecycle.comparison import Comparison, ScoreShift, compare, population_stability
 from quickthorn.lifecycle.event_files import read_event_table, read_events
 from quickthorn.lifecycle.gates import GateResult, Gates, judge
@@ -19,7 +20,6 @@ from quickthorn.lifecycle.ledger import PROMOTER, Ledger, Recorded
 from quickthorn.lifecycle.project_file import PROJECT_FILE, CompileSettings
 from quickthorn.lifecycle.promotion import Promotion, fetch, promote, roll_back
 from quickthorn.lifecycle.reason_stability import ReasonStability, reason_stability
-from quickthorn.lifecycle.sample_events import sample_events
 from quickthorn.lifecycle.store import Store
 
 __all__ = [

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quickthorn.bundle import Manifest, read_bundle
+from quickthorn.bundle.distributions import distribution_of
 from quickthorn.errors import EventError, ModelError
 from quickthorn.extras import require
 from quickthorn.lifecycle.changes import Changes, changes
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 Numbers = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-_PSI_BINS = 10
-# The share that stands for an empty bin, so that its logarithm is finite.
-_PSI_FLOOR = 1e-4
 _CHUNK_ROWS = 65_536
 
 
@@ -127,16 +125,7 @@ def population_stability(old: Numbers, new: Numbers) -> float:
 
     float64 (n,) and (m,), NaN left out; NaN where one of them is empty.
     """
-    old, new = old[~np.isnan(old)], new[~np.isnan(new)]
-    if not len(old) or not len(new):
-        return float("nan")
-    edges = np.unique(np.quantile(old, np.linspace(0, 1, _PSI_BINS + 1)[1:-1]))
-    expected, found = (_shares(np.searchsorted(edges, sample, "right"), len(edges) + 1) for sample in (old, new))
-    return float(np.sum((found - expected) * np.log(found / expected)))
-
-
-def _shares(bins: npt.NDArray[np.intp], count: int) -> Numbers:
-    return np.maximum(np.bincount(bins, minlength=count) / len(bins), _PSI_FLOOR)
+    return distribution_of(old).stability(new)
 
 
 def _split(events: Any, label: str | None) -> tuple[Any, Flags | None]:

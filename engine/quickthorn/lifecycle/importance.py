@@ -34,8 +34,8 @@ class Importances(msgspec.Struct, frozen=True, kw_only=True):
 def importances(bundle: Bundle) -> Importances | None:
     """The mean absolute contribution of each feature to the margin, over the golden vectors that were explained.
 
-    Golden vectors are drawn from the forest's own thresholds and not from traffic: the weights say what the forest can
-    do, not what it does to one's customers. None where the bundle was compiled without contributions, as it then holds
+    Golden vectors are made up, from the schema and the forest's own thresholds: the weights say what the forest can do,
+    not what it does to one's customers. None where the bundle was compiled without contributions, as it then holds
     nothing that features could be weighed by.
     """
     manifest, golden = bundle.manifest, bundle.manifest.golden

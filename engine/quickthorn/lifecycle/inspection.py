@@ -10,7 +10,7 @@ import msgspec
 
 from quickthorn.bundle import Bundle, Envelope, GroupSummary, Manifest, SchemaField
 from quickthorn.bundle.envelope import Statement
-from quickthorn.bundle.manifest import Record
+from quickthorn.bundle.event_records import Record
 from quickthorn.decision import Policy
 from quickthorn.decision.reasons import ReasonMap
 from quickthorn.lifecycle.importance import Importances

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from quickthorn.bundle.envelope import STATEMENT_TYPE, Envelope, Subject
-from quickthorn.bundle.manifest import Digest, Natural, Positive, Record, Text
+from quickthorn.bundle.event_records import Digest, Natural, Positive, Record, Text
 from quickthorn.errors import SigningError, StoreError
 from quickthorn.lifecycle.store import Store
 from quickthorn.signing import SigningKey, Trust, seal_payload, unseal_payload

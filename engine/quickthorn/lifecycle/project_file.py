@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from quickthorn.bundle.manifest import Natural, Text
+from quickthorn.bundle.event_records import Natural, Text
 from quickthorn.errors import ProjectError
 from quickthorn.lifecycle.settings_file import read_settings
 

@@ -17,11 +17,11 @@ import numpy as np
 from quickthorn.bundle import read_bundle
 from quickthorn.bundle.replacing import replacing, write_whole
 from quickthorn.errors import BundleError, GateError
+from quickthorn.event.sample_events import sample_events
 from quickthorn.lifecycle.comparison import Comparison, compare
 from quickthorn.lifecycle.gates import GateResult, Gates, judge
 from quickthorn.lifecycle.latency import deciding, timed
 from quickthorn.lifecycle.ledger import Ledger, Recorded
-from quickthorn.lifecycle.sample_events import sample_events
 from quickthorn.lifecycle.store import Store
 from quickthorn.serving import Engine
 from quickthorn.signing import SigningKey, Trust

@@ -60,6 +60,16 @@ class ReferenceDecision:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class Reading:
+    """An event as it was read: its row, its feature vector by name, its status, and what it was computed from."""
+
+    row: Row
+    features: dict[str, float]
+    status: str
+    known: dict[Expression, float]
+
+
 class ReferenceEngine:
     """Decides events one by one, as the native engine must.
 
@@ -132,34 +142,48 @@ class ReferenceEngine:
         """The feature vector by name, without updating; EventError where the event is wrong."""
         return self._features(read_event(self.schema, event))
 
-    def _decision(self, event: object, update: bool) -> ReferenceDecision:
-        if self.ensemble is None or self.policy is None:
-            raise ModelError("ReferenceEngine: expected an ensemble and a policy to decide with, found only features")
-        try:
-            row = read_event(self.schema, event)
-        except EventError as error:
-            found = settle(self.policy, Judgement(self.policy.fallback.invalid), "invalid", self.kill_switch)
-            return ReferenceDecision(
-                found.outcome, math.nan, math.nan, "invalid", {}, rule=found.rule, error=str(error)
-            )
-        features = self._features(row)
-        margin = margin_of(self.ensemble, tuple(features.values()))
+    def read(self, event: object, *, update: bool) -> Reading:
+        """The first two stages: what the event's row and features are, and what becomes of it; EventError as above."""
+        row = read_event(self.schema, event)
+        known = self._known(row)
+        features = self._named(row, known)
+        return Reading(row, features, self._update(row) if update else self._status(row), known)
+
+    def decided(self, reading: Reading, margin: float) -> ReferenceDecision:
+        """The last two stages: what a margin means, and what is decided on it."""
+        assert self.ensemble is not None
+        assert self.policy is not None
+        row, features = reading.row, reading.features
         score = self._score(margin)
         vector = list(features.values())
         found = judge(self.policy, self.conditions, row, vector, score, margin, self._draw(row))
-        status = self._update(row) if update else self._status(row)
-        found = settle(self.policy, found, status, self.kill_switch)
+        found = settle(self.policy, found, reading.status, self.kill_switch)
         place = aligned(score) if self.calibration or self.ensemble.link.value == "sigmoid" else math.nan
         return ReferenceDecision(
             found.outcome,
             score,
             margin,
-            status,
+            reading.status,
             features,
             None if math.isnan(place) else int(place),
             found.rule,
             found.propensity,
         )
+
+    def refused(self, error: EventError) -> ReferenceDecision:
+        """What is decided about an event that cannot be read."""
+        assert self.policy is not None
+        found = settle(self.policy, Judgement(self.policy.fallback.invalid), "invalid", self.kill_switch)
+        return ReferenceDecision(found.outcome, math.nan, math.nan, "invalid", {}, rule=found.rule, error=str(error))
+
+    def _decision(self, event: object, update: bool) -> ReferenceDecision:
+        if self.ensemble is None or self.policy is None:
+            raise ModelError("ReferenceEngine: expected an ensemble and a policy to decide with, found only features")
+        try:
+            reading = self.read(event, update=update)
+        except EventError as error:
+            return self.refused(error)
+        return self.decided(reading, margin_of(self.ensemble, tuple(reading.features.values())))
 
     def _score(self, margin: float) -> float:
         assert self.ensemble is not None
@@ -198,6 +222,10 @@ class ReferenceEngine:
 
     def _features(self, row: Row) -> dict[str, float]:
         """The feature vector of an event as things stand before it is stored."""
+        return self._named(row, self._known(row))
+
+    def _known(self, row: Row) -> dict[Expression, float]:
+        """What windows, components and signals have for an event before it is stored."""
         # A stored event is found in its windows already; taking it as the current one too would count it twice.
         with_current = not self.is_duplicate(row)
         known: dict[Expression, float] = {}
@@ -205,6 +233,9 @@ class ReferenceEngine:
             known.update(keeper.read(row, with_current).items())
         for signals in self.signals.values():
             known.update(signals.read(row, with_current).items())
+        return known
+
+    def _named(self, row: Row, known: dict[Expression, float]) -> dict[str, float]:
         return {name: self._value(expression, row, known) for name, expression in self.expressions.items()}
 
     def _value(self, expression: Expression, row: Row, known: dict[Expression, float]) -> float:

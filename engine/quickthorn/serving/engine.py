@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from quickthorn.bundle import Bundle, Manifest, SchemaField, read_bundle
+from quickthorn.bundle import Bundle, Manifest, read_bundle
 from quickthorn.bundle.manifest import (
     GOLDEN_CONTRIBUTIONS,
     GOLDEN_FEATURES,
@@ -21,7 +21,9 @@ from quickthorn.event import Signal
 from quickthorn.native import _native
 from quickthorn.serving import state_file
 from quickthorn.serving.batch import Batch
-from quickthorn.serving.policy import decision_parts, policy_of, scores_are_probabilities
+from quickthorn.serving.engine_parts import engine_limits, engine_parts
+from quickthorn.serving.golden_replay import golden_engine, replay_disagreement
+from quickthorn.serving.policy import policy_of, scores_are_probabilities
 from quickthorn.serving.signals import as_row, source_named
 from quickthorn.serving.state_file import ComponentLayout, GroupLayout, Layout, SignalLayout, StateKeys
 from quickthorn.serving.target import choose_target
@@ -108,25 +110,13 @@ class Engine(_native.Engine):
         manifest = bundle.manifest
         library = bundle.members[library_member(choose_target(manifest.targets, target, origin))]
         try:
+            parts = engine_parts(bundle)
             engine = cls(
                 library=library,
-                fields=[_field(field) for field in manifest.schema],
                 hash_key=secret,
-                limits={
-                    "max_keys": max_keys,
-                    "row_limit": manifest.row_limit,
-                    "lateness_us": manifest.lateness_us,
-                    "expire_after_us": manifest.expire_after_us,
-                    "remembered_ids": manifest.remembered_ids,
-                    "history_bytes": max_history_bytes,
-                },
-                bundle_id=bundle.bundle_id,
+                limits=engine_limits(manifest, max_keys, max_history_bytes),
                 raise_errors=errors == "raise",
-                signals=[
-                    {"name": source.name, "fields": [_field(field) for field in source.fields]}
-                    for source in manifest.signals
-                ],
-                **decision_parts(bundle),
+                **parts,
             )
         except BundleError as error:
             raise BundleError(f"{origin}: {error}") from error
@@ -137,7 +127,7 @@ class Engine(_native.Engine):
         kill_switch = manifest.policy.kill_switch if manifest.policy else None
         if kill_switch is not None and kill_switch.active:
             engine.engage_kill_switch(kill_switch.outcome)
-        _prove(engine, bundle, origin)
+        _prove(engine, parts, bundle, origin)
         if state is not None:
             engine.restore_state(state)
         return engine
@@ -274,33 +264,22 @@ def _check_trust(trust: str | os.PathLike[str] | Trust, bundle: Bundle, origin: 
     (trust if isinstance(trust, Trust) else Trust.from_toml(trust)).check(bundle, origin)
 
 
-def _prove(engine: Engine, bundle: Bundle, origin: str) -> None:
-    if bundle.manifest.forest is None:
-        return
+def _prove(engine: Engine, parts: dict[str, Any], bundle: Bundle, origin: str) -> None:
+    disagreement = _forest_disagreement(engine, bundle) if bundle.manifest.forest is not None else None
+    disagreement = disagreement or replay_disagreement(golden_engine(engine, parts, bundle), bundle)
+    if disagreement is not None:
+        raise BundleError(f"{origin}: {disagreement}")
+
+
+def _forest_disagreement(engine: Engine, bundle: Bundle) -> str | None:
     members = bundle.members
-    disagreement = engine._verify_golden(
+    return engine._verify_golden(
         members[GOLDEN_FEATURES],
         members[GOLDEN_MARGINS],
         members[GOLDEN_SCORES],
         members[GOLDEN_LEAVES],
         members.get(GOLDEN_CONTRIBUTIONS),
     )
-    if disagreement is not None:
-        raise BundleError(f"{origin}: {disagreement}")
-
-
-def _field(field: SchemaField) -> dict[str, Any]:
-    return {
-        "name": field.name,
-        "kind": field.kind,
-        "required": field.required,
-        "scale": field.scale if field.scale is not None else 0,
-        "minor_units": field.minor_units,
-        "signed": field.signed,
-        "values": list(field.values),
-        "closed": field.closed,
-        "as_text": field.as_text,
-    }
 
 
 def _layout(manifest: Manifest, max_keys: int, max_history_bytes: int) -> Layout:

@@ -34,7 +34,7 @@ from msgspec import Meta
 
 from quickthorn.bundle import Bundle
 from quickthorn.bundle.envelope import Envelope, Role
-from quickthorn.bundle.manifest import Digest, Natural, Record, Text
+from quickthorn.bundle.event_records import Digest, Natural, Record, Text
 from quickthorn.errors import SigningError
 from quickthorn.signing.keys import PublicKey
 from quickthorn.signing.sealing import unseal
