@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,8 +70,10 @@ def golden_of(
     reasons: ReasonMap | None,
     *,
     contributions: bool,
+    on_step: Callable[[str], object],
 ) -> Golden:
     """Golden events by the reference, and golden vectors by the source library, which begin with the events' rows."""
+    on_step("tell golden events to the reference")
     if forest is None:
         events = golden_events(features, planned)
         return Golden(events, events.statuses(), None)
@@ -79,6 +81,7 @@ def golden_of(
 
     model = forest.model
     events = golden_events(features, planned, model.ensemble, forest.policy, forest.calibration, forest.conditions)
+    on_step(f"ask {model.ensemble.source} for golden vectors")
     vectors = golden_vectors(model, contributions=contributions, first=events.vectors)
     decisions = events.decisions(model.source_margins(events.vectors), vectors.contributions, reasons)
     return Golden(events, decisions, vectors)
