@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import xgboost
+from pyarrow import parquet
 
 import quickthorn as qt
-from quickthorn.bundle import read_bundle
+from quickthorn.bundle import ReferenceSummary, read_bundle
 from quickthorn.cli import main
 
 FEATURES = """\
@@ -43,6 +45,7 @@ PROJECT = """\
 features = "fraud/features.py:features"
 model = "model.ubj"
 policy = "policy.toml"
+reference = "march.parquet"
 output = "fraud.qt"
 version = 3
 target = "x86-64-v2"
@@ -59,7 +62,9 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "policy.toml").write_text(POLICY)
     random = np.random.default_rng(4)
     vectors = random.normal(size=(400, 3))
-    data = xgboost.DMatrix(vectors, label=vectors[:, 1] > 0, feature_names=["amount", "usual", "amount_to_usual"])
+    names = ["amount", "usual", "amount_to_usual"]
+    parquet.write_table(pa.table(dict(zip(names, vectors.T, strict=True))), tmp_path / "march.parquet")
+    data = xgboost.DMatrix(vectors, label=vectors[:, 1] > 0, feature_names=names)
     parameters = {"objective": "binary:logistic", "max_depth": 3, "nthread": 1}
     xgboost.train(parameters, data, 4).save_model(tmp_path / "model.ubj")
     return tmp_path
@@ -87,6 +92,7 @@ def test_the_documented_command_makes_a_bundle_that_decides(project: Path) -> No
     assert ran.returncode == 0, ran.stderr
     assert "3 features, 4 trees" in ran.stdout
     assert "512 golden vectors agree" in ran.stdout
+    assert "256 golden events agree" in ran.stdout
     engine = qt.Engine.load(project / "fraud.qt", allow_unsigned=True)
     decision = engine.decide({"event_id": "p", "at": 0, "customer": "c", "amount": "5.00"})
     assert decision.status == "ok"
@@ -109,6 +115,7 @@ def test_a_project_file_says_what_to_compile_and_the_command_line_what_is_differ
     assert (manifest.version, manifest.targets) == (3, ("x86-64-v2",))
     assert manifest.golden is not None
     assert manifest.golden.explained_rows > 0
+    assert manifest.reference == ReferenceSummary(of="features", rows=400)
 
     # From another directory: paths are relative to the file.
     (project / "elsewhere").mkdir()

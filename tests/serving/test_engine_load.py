@@ -44,6 +44,10 @@ def test_serving_in_a_fresh_interpreter_imports_no_compiler_and_no_training_libr
         "golden/margins.f64",
         "golden/scores.f64",
         "golden/leaves.i32",
+        "golden/events.jsonl",
+        "golden/event_features.f64",
+        "golden/decisions.jsonl",
+        "model.treelite.gz",
     ],
 )
 @pytest.mark.parametrize("place", ["first", "middle", "last"])

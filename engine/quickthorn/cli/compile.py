@@ -33,11 +33,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--features", metavar="FILE.py:NAME", help="Python file and the name of the FeatureSet in it")
     parser.add_argument(
-        "--model", help="model file: XGBoost .json or .ubj, LightGBM .txt, CatBoost .cbm or .json, scikit-learn .skops"
+        "--model",
+        help="model file: XGBoost .json or .ubj, LightGBM .txt, CatBoost .cbm or .json, scikit-learn .skops; or a "
+        "bundle whose model it is to be",
     )
     parser.add_argument("--policy", help="policy file (TOML)")
     parser.add_argument("--calibration", help="calibration file, as Calibration.save writes it")
     parser.add_argument("--reasons", help="reason map (TOML), which brings contributions with it")
+    parser.add_argument(
+        "--reference", metavar="FILE.parquet", help="events, or rows of features, whose distributions the bundle holds"
+    )
     parser.add_argument("-o", "--output", help="bundle file to write")
     parser.add_argument(
         "--bundle-version",
@@ -85,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"  for {', '.join(summary.targets)}")
     if summary.golden_rows:
         print(f"  {summary.golden_rows} golden vectors agree with the source library in every leaf and every bit")
+    print(f"  {summary.golden_events} golden events agree with the reference")
     return DONE
 
 

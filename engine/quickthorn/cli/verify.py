@@ -83,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
     if trust is None:
         print(f"  signatures: {found['signatures']}, not looked at, as --allow-unsigned was given")
     ran, rows = ", ".join(found["targets_run"]), found["golden_rows"]
-    print(f"  {rows} golden vectors agree on {ran}" if rows else f"  maps on {ran}; without a forest nothing is proven")
+    vectors = f"{rows} golden vectors and " if rows else ""
+    print(f"  {vectors}{found['golden_events']} golden events agree on {ran}")
     if found["targets_not_run"]:
         print(f"  not run, as this processor cannot: {', '.join(found['targets_not_run'])}")
     if parity is not None:
@@ -99,7 +100,7 @@ def _checked(path: Path, bundle: Bundle, trust: Trust | None, steps: Steps) -> d
     targets = bundle.manifest.targets
     runs = [target for target in targets if _native.processor_supports(target)]
     for target in runs or targets[:1]:
-        steps(f"hold {target} to the golden vectors")
+        steps(f"hold {target} to the golden vectors and events")
         # Read again, so that what is mapped was verified in the very bytes that are mapped.
         Engine.load(path, target=target, trust=trust, allow_unsigned=trust is None)
     golden = bundle.manifest.golden
@@ -110,6 +111,7 @@ def _checked(path: Path, bundle: Bundle, trust: Trust | None, steps: Steps) -> d
         "signatures": len(bundle.envelopes),
         "signers": [{"name": signer.name, "key_id": signer.key_id, "role": signer.role} for signer in signers],
         "golden_rows": golden.rows if golden is not None else 0,
+        "golden_events": bundle.manifest.golden_events,
         "targets_run": runs,
         "targets_not_run": [target for target in targets if target not in runs],
     }

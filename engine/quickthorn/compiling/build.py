@@ -61,6 +61,7 @@ class BundleSummary:
     features: int
     trees: int
     golden_rows: int
+    golden_events: int
     targets: tuple[str, ...]
 
 
@@ -143,6 +144,7 @@ def compile_bundle(
         features=len(features),
         trees=forest.model.ensemble.tree_count if forest else 0,
         golden_rows=len(golden.vectors.vectors) if golden.vectors else 0,
+        golden_events=manifest.golden_events,
         targets=targets,
     )
 

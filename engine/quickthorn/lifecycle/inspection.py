@@ -158,7 +158,10 @@ def forest_lines(manifest: Manifest) -> Iterator[str]:
         rate = f", {calibration.sampling_rate:g} of the legitimate kept" if calibration.sampling_rate != 1.0 else ""
         yield f"scores     calibrated by {calibration.method}, {calibration.knots} knots{rate}"
     explained = f", {golden.explained_rows} of them explained" if golden.explained_rows else ", without contributions"
-    yield f"golden     {golden.rows} vectors{explained}"
+    yield f"golden     {golden.rows} vectors{explained}; {manifest.golden_events} events"
+    if manifest.reference is not None:
+        of = "events" if manifest.reference.of == "events" else "rows of features"
+        yield f"reference  distributions of {manifest.reference.rows:,} {of}"
 
 
 def reason_lines(reasons: ReasonMap | None) -> Iterator[str]:

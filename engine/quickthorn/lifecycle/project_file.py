@@ -22,7 +22,7 @@ from quickthorn.lifecycle.settings_file import read_settings
 PROJECT_FILE: Final = "quickthorn.toml"
 """The name under which the commands look for it in the working directory."""
 
-_PATHS: Final = ("features", "model", "policy", "calibration", "reasons", "output")
+_PATHS: Final = ("features", "model", "policy", "calibration", "reasons", "reference", "output")
 
 
 class CompileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,6 +40,7 @@ class CompileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     policy: Text | None = None
     calibration: Text | None = None
     reasons: Text | None = None
+    reference: Text | None = None
     output: Text | None = None
     version: Natural | None = None
     target: Text | tuple[Text, ...] | None = None
