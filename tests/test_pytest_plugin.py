@@ -67,6 +67,27 @@ def test_it_takes_events_of_its_own_and_passes_where_benchmarks_are_off(reposito
     assert "2 passed" in ran.stdout or "1 failed, 1 passed" in ran.stdout, ran.stdout
 
 
+GOLDEN_TEST = """
+import pytest
+
+def test_golden(quickthorn_engine, quickthorn_golden_events):
+    assert len(quickthorn_golden_events) >= 256
+    statuses = set()
+    for golden in quickthorn_golden_events:
+        if golden.expected.status != "invalid":
+            assert quickthorn_engine.features(golden.event) == pytest.approx(golden.features, nan_ok=True)
+        assert quickthorn_engine.observe(golden.event) == golden.expected.status
+        statuses.add(golden.expected.status)
+    assert {"ok", "duplicate", "invalid"} <= statuses
+"""
+
+
+def test_golden_events_come_with_what_is_expected_of_them(repository: Path, bundle: Path) -> None:
+    (repository / "test_latency.py").write_text(GOLDEN_TEST)
+    ran = run(repository, "--quickthorn-bundle", str(bundle))
+    assert "1 passed" in ran.stdout, ran.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

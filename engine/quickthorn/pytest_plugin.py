@@ -3,6 +3,7 @@
     pytest --quickthorn-bundle fraud.qt
 
 ``quickthorn_engine``   the bundle, loaded, its golden vectors held to; one for the whole run
+``quickthorn_golden_events``  the events that the bundle was proven on, with what is expected of each
 ``quickthorn_events``   events to decide: those of ``--quickthorn-events``, else made up from the bundle's schema
 ``quickthorn_budget``   the limits of ``--quickthorn-budget``; without it, none
 ``quickthorn_latency``  keeps the calls of a pytest-benchmark fixture under a name, for the table of percentiles
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from quickthorn.lifecycle import Budget, Percentiles
+    from quickthorn.lifecycle import Budget, GoldenEvent, Percentiles
     from quickthorn.serving import Engine
 
 EVENTS = 20_000
@@ -58,6 +59,18 @@ def quickthorn_engine(pytestconfig: pytest.Config) -> Engine:
         return Engine.load(path, trust=trust, allow_unsigned=trust is None)
     except QuickthornError as error:
         pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def quickthorn_golden_events(pytestconfig: pytest.Config, quickthorn_engine: Engine) -> list[GoldenEvent]:
+    """The bundle's golden events, in order, each with its features and the decision that is expected of it."""
+    from quickthorn.bundle import read_bundle
+    from quickthorn.lifecycle import golden_events
+
+    bundle = read_bundle(pytestconfig.getoption("quickthorn_bundle"))
+    if bundle.bundle_id != quickthorn_engine.bundle_id:
+        pytest.fail("expected the bundle that was loaded, found another in its place", pytrace=False)
+    return golden_events(bundle)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from quickthorn.event.sample_events import sample_events
 from quickthorn.lifecycle.comparison import Comparison, ScoreShift, compare, population_stability
 from quickthorn.lifecycle.event_files import read_event_table, read_events
 from quickthorn.lifecycle.gates import GateResult, Gates, judge
+from quickthorn.lifecycle.golden_events import GoldenEvent, golden_events
 from quickthorn.lifecycle.importance import Importances, draw_importances, importances
 from quickthorn.lifecycle.inspection import Signature, describe, signatures_of
 from quickthorn.lifecycle.latency import (
@@ -31,6 +32,7 @@ __all__ = [
     "CompileSettings",
     "GateResult",
     "Gates",
+    "GoldenEvent",
     "Importances",
     "Latency",
     "Ledger",
@@ -46,6 +48,7 @@ __all__ = [
     "describe",
     "draw_importances",
     "fetch",
+    "golden_events",
     "importances",
     "judge",
     "measure_latency",
