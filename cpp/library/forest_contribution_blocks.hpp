@@ -12,11 +12,19 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "forest_contribution_lanes.hpp"
 
 namespace quickthorn {
 namespace [[gnu::visibility("hidden")]] contributions {
+
+// A vector of the queue.
+struct QueueVector {
+    Below queued;            // splits in the queue
+    Below last;              // last ones
+    std::uint32_t repeated;  // in which lanes splits are on features that are split on above
+};
 
 // Some trees of one output. Offsets are in bytes from the start of the tables. The queue begins with the roots; where
 // it has no split, all sides are leaves of value 0, and the feature is one behind all others.
@@ -24,9 +32,10 @@ struct Block {
     std::uint16_t root_vectors;
     std::uint16_t vector_count;
     std::uint16_t repeated_count;  // splits on features that are split on above
+    std::uint16_t last_vectors;    // of last splits, which are behind the queue
     std::uint16_t blank_count;     // vectors behind the roots with places without a split
+    std::uint16_t four_count;
     std::uint32_t output;
-    std::uint32_t four_count;
     std::uint64_t vectors;  // QueueVector
     std::uint64_t shares;   // float a split
     std::uint64_t leaves;  // of an output: float for each split's left side, then its right side; 0 where it is a split
@@ -53,7 +62,9 @@ static_assert(sizeof(BlockGroup) == 24);
 struct BlockSizes {
     std::uint32_t lanes;     // of the vectors that queues are divided into
     std::uint32_t splits;    // the most that any block has, places without a split among them
-    std::uint32_t repeated;  // the most of them that are on features that are split on above
+    std::uint32_t queued;    // the most of them that are in the queue
+    std::uint32_t last;      // the most that are last ones
+    std::uint32_t repeated;  // the most that are on features that are split on above
     std::uint32_t points;    // the most that are worked on at a time
     std::uint32_t features;  // that any split of any block is on
 };
@@ -65,11 +76,14 @@ class Blocks {
 public:
     Blocks(const unsigned char* tables, const Tests& tests) : tables_{tables}, tests_{tests} {
         for (float& seen : seen_) seen = 1;
+        for (float& reached : reached_) reached = 0;
+        for (float& known : known_) known = 0;
+        for (float& step : step_) step = 0;
     }
 
     // Asks the block's tests.
     void ask(const Block& block) {
-        const std::uint32_t count = block.vector_count * split_lanes;
+        const std::uint32_t count = split_count(block);
         tests_.right(tables_ + block.tests, count, right_);
         const auto* repeated = table<std::uint16_t>(block.repeated);
         const auto* above = repeated + block.repeated_count;
@@ -88,22 +102,21 @@ public:
 
     // Adds what the block's trees contribute to this output.
     void add(const BlockGroup& group, const Block& block, std::size_t output) {
-        const std::uint32_t count = block.vector_count * split_lanes;
+        const std::uint32_t count = split_count(block);
         const auto* points = table<float>(group.points);
         for (std::uint32_t first = 0; first < group.point_count; first += sizes.points) {
             const std::uint32_t left = group.point_count - first;
             const Points some{points + first, points + group.point_count + first,
                               points + 2 * group.point_count + first, left < sizes.points ? left : sizes.points};
             const float* leaves = table<float>(block.leaves) + output * 2 * count;
-            const Queue queue{table<QueueVector>(block.vectors),
-                              table<float>(block.shares),
-                              leaves,
-                              leaves + count,
-                              some.unknown,
-                              some.count};
+            const Queue queue{table<QueueVector>(block.vectors), table<float>(block.shares), leaves, leaves + count,
+                              some.unknown};
             see(block, some);
-            go_down(block, queue, some.weight);
-            go_up(block, queue);
+            with_count<sizes.points>(some.count, [&]<std::uint32_t point_count>() {
+                go_down<point_count>(block, queue, some.weight);
+                end(block, queue);
+                go_up<point_count>(block, queue);
+            });
             add_up(block);
         }
     }
@@ -134,6 +147,10 @@ private:
         return reinterpret_cast<const Item*>(tables_ + offset);
     }
 
+    static std::uint32_t split_count(const Block& block) {
+        return (std::uint32_t{block.vector_count} + block.last_vectors) * split_lanes;
+    }
+
     // At each point, what known features above leave of the chance that a repeated split's feature is unknown, and what
     // the split is worth for its feature's contribution: of a split on a new feature all of it, and 1.
     void see(const Block& block, const Points& points) {
@@ -142,7 +159,7 @@ private:
             float* worth = worth_ + k * repeated_stride;
             for (std::uint32_t i = 0; i < block.repeated_count; i += split_lanes) {
                 const Floats seen = load(seen_ + i);
-                const Floats scale = 1.0F / (points.known[k] + seen * points.unknown[k]);
+                const Floats scale = reciprocal(points.known[k] + seen * points.unknown[k]);
                 const Floats part = seen * scale;
                 store(unknown + i, part * points.unknown[k]);
                 store(worth + i, part * scale);
@@ -160,6 +177,15 @@ private:
         Floats gap;   // that less the left side's share
     };
 
+    template <std::uint32_t most, class Function>
+    [[gnu::always_inline]] static void with_count(std::uint32_t count, const Function& function) {
+        if (count == most) {
+            function.template operator()<most>();
+        } else if constexpr (most > 1) {
+            with_count<most - 1>(count, function);
+        }
+    }
+
     // What is the same for all vectors of a block.
     struct Queue {
         const QueueVector* vectors;
@@ -167,13 +193,13 @@ private:
         const float* leaves_left;
         const float* leaves_right;
         const float* unknown;
-        std::uint32_t point_count;
     };
 
+    template <std::uint32_t point_count>
     void go_down(const Block& block, const Queue& given, const float* weights) {
         const Queue queue = given;
         const auto* blank = table<std::uint16_t>(block.blanks);
-        for (std::uint32_t k = 0; k < queue.point_count; ++k) {
+        for (std::uint32_t k = 0; k < point_count; ++k) {
             const Floats start = weights[k] - Floats{};
             for (std::uint32_t i = 0; i < block.root_vectors; ++i) store(values_ + k * stride + i * split_lanes, start);
             for (std::uint32_t i = 0; i < block.blank_count; ++i) {
@@ -184,98 +210,114 @@ private:
         const float* unknown = unknown_;
         for (std::uint32_t i = 0; i < count; ++i) {
             const QueueVector& vector = queue.vectors[i];
-            if ((vector.children[0] | vector.children[1]) != 0) {
-                if (vector.repeated != 0) {
-                    go_down<true>(queue, vector, i * split_lanes, unknown);
+            const bool inner = (vector.queued.mask[0] | vector.queued.mask[1]) != 0;
+            if (vector.repeated != 0) {
+                if (inner) {
+                    go_down<point_count, true, true>(queue, vector, i * split_lanes, unknown);
                 } else {
-                    go_down<false>(queue, vector, i * split_lanes, unknown);
+                    go_down<point_count, true, false>(queue, vector, i * split_lanes, unknown);
                 }
+            } else if (inner) {
+                go_down<point_count, false, true>(queue, vector, i * split_lanes, unknown);
+            } else {
+                go_down<point_count, false, false>(queue, vector, i * split_lanes, unknown);
             }
             unknown += std::popcount(vector.repeated);
         }
     }
 
-    template <bool repeated>
+    template <std::uint32_t point_count, bool repeated, bool inner>
     [[gnu::always_inline]] void go_down(const Queue& queue, const QueueVector& vector, std::uint32_t first,
                                         const float* unknown_seen) {
         const Splits splits(right_ + first, queue.shares + first);
         const Spreading from_seen(vector.repeated);
-        const Packing to_the_left(vector, 0);
-        const Packing to_the_right(vector, 1);
+        const Packing queued(vector.queued);
         const float* here = values_ + first;
-        float* left = values_ + vector.below;
-        float* right = left + std::popcount(vector.children[0]);
-        for (std::uint32_t k = 0; k < queue.point_count; ++k) {
+        float* below = values_ + vector.queued.place;
+        Floats all_reached{};
+        Floats all_to_left{};
+#pragma GCC unroll 16
+        for (std::uint32_t k = 0; k < point_count; ++k) {
             const Floats reached = load(here);
             Floats unknown = queue.unknown[k] - Floats{};
             if constexpr (repeated) unknown = from_seen(load(unknown_seen), unknown);
             const Floats to_left = reached * (splits.pass - unknown * splits.gap);
-            // What is written beyond the last one is written over by the next, or lies behind the last split.
-            store(left, to_the_left(to_left));
-            store(right, to_the_right(reached - to_left));
+            // What is written behind the last child is written over by the next, or lies behind the last split.
+            if constexpr (inner) queued(to_left, reached - to_left, below);
+            all_reached += reached;
+            all_to_left += to_left;
             here += stride;
-            left += stride;
-            right += stride;
+            below += stride;
             if constexpr (repeated) unknown_seen += repeated_stride;
+        }
+        if ((vector.last.mask[0] | vector.last.mask[1]) == 0) return;
+        Packing(vector.last)(all_to_left, all_reached - all_to_left, reached_ + vector.last.place);
+    }
+
+    // Last splits are worth the chance to come to them, added up over all points; what is to be expected there is a
+    // number, less another one times the chance that the feature is unknown.
+    void end(const Block& block, const Queue& queue) {
+        const std::uint32_t first = block.vector_count * split_lanes;
+        for (std::uint32_t i = 0; i < block.last_vectors * split_lanes; i += split_lanes) {
+            const Splits splits(right_ + first + i, queue.shares + first + i);
+            const Floats right = load(queue.leaves_right + first + i);
+            const Floats difference = load(queue.leaves_left + first + i) - right;
+            const Floats step = splits.gap * difference;
+            store(step_ + i, step);
+            store(known_ + i, right + splits.pass * difference);
+            store(parts_ + first + i, load(reached_ + i) * step);
         }
     }
 
+    template <std::uint32_t point_count>
     void go_up(const Block& block, const Queue& given) {
         const Queue queue = given;
         std::uint32_t seen = block.repeated_count;
         for (std::uint32_t i = block.vector_count; i-- != 0;) {
             const QueueVector& vector = queue.vectors[i];
-            const bool inner = (vector.children[0] | vector.children[1]) != 0;
+            const bool inner = (vector.queued.mask[0] | vector.queued.mask[1]) != 0;
             seen -= static_cast<std::uint32_t>(std::popcount(vector.repeated));
             const std::uint32_t first = i * split_lanes;
             if (vector.repeated != 0) {
                 if (inner) {
-                    go_up<true, true>(queue, vector, first, seen);
+                    go_up<point_count, true, true>(queue, vector, first, seen);
                 } else {
-                    go_up<true, false>(queue, vector, first, seen);
+                    go_up<point_count, true, false>(queue, vector, first, seen);
                 }
             } else if (inner) {
-                go_up<false, true>(queue, vector, first, seen);
+                go_up<point_count, false, true>(queue, vector, first, seen);
             } else {
-                go_up<false, false>(queue, vector, first, seen);
+                go_up<point_count, false, false>(queue, vector, first, seen);
             }
         }
     }
 
-    // Adds what every split contributes to its feature.
-    void add_up(const Block& block) {
-        parts_[block.vector_count * split_lanes] = 0;
-        const auto* split = table<std::uint16_t>(block.fours);
-        const auto* feature = split + 4 * block.four_count;
-        for (std::uint32_t i = 0; i < block.four_count; ++i, split += 4) {
-            const float four = (parts_[split[0]] + parts_[split[1]]) + (parts_[split[2]] + parts_[split[3]]);
-            sums_[feature[i]] += static_cast<double>(four);
-        }
-    }
-
-    template <bool repeated, bool inner>
+    template <std::uint32_t point_count, bool repeated, bool inner>
     [[gnu::always_inline]] void go_up(const Queue& queue, const QueueVector& vector, std::uint32_t first,
                                       std::uint32_t seen) {
         const Splits splits(right_ + first, queue.shares + first);
         const Spreading from_seen(vector.repeated);
-        const Spreading from_the_left(vector, 0);
-        const Spreading from_the_right(vector, 1);
-        const Floats left_leaf = load(queue.leaves_left + first);
-        const Floats right_leaf = load(queue.leaves_right + first);
+        const Unpacking queued(vector.queued);
+        Floats known_left = load(queue.leaves_left + first);
+        Floats known_right = load(queue.leaves_right + first);
+        Floats step_left{};
+        Floats step_right{};
+        if ((vector.last.mask[0] | vector.last.mask[1]) != 0) {
+            const Unpacking last(vector.last);
+            last(known_ + vector.last.place, known_left, known_right);
+            last(step_ + vector.last.place, step_left, step_right);
+        }
         float* here = values_ + first;
-        const float* left = values_ + vector.below;
-        const float* right = left + std::popcount(vector.children[0]);
+        const float* below = values_ + vector.queued.place;
         Floats part{};
-        for (std::uint32_t k = 0; k < queue.point_count; ++k) {
+#pragma GCC unroll 16
+        for (std::uint32_t k = 0; k < point_count; ++k) {
             Floats worth = load(here);
-            Floats on_left = left_leaf;
-            Floats on_right = right_leaf;
-            if constexpr (inner) {
-                on_left = from_the_left(load(left), left_leaf);
-                on_right = from_the_right(load(right), right_leaf);
-            }
-            const Floats difference = on_left - on_right;
             Floats unknown = queue.unknown[k] - Floats{};
+            Floats on_left = known_left - unknown * step_left;
+            Floats on_right = known_right - unknown * step_right;
+            if constexpr (inner) queued(below, on_left, on_right);
+            const Floats difference = on_left - on_right;
             if constexpr (repeated) {
                 unknown = from_seen(load(unknown_ + seen), unknown);
                 worth *= from_seen(load(worth_ + seen), Floats{} + 1.0F);
@@ -283,11 +325,25 @@ private:
             part += worth * difference;
             store(here, on_right + (splits.pass - unknown * splits.gap) * difference);
             here += stride;
-            left += stride;
-            right += stride;
+            below += stride;
             seen += repeated_stride;
         }
         store(parts_ + first, part * splits.gap);
+    }
+
+    // Adds what every split contributes to its feature.
+    void add_up(const Block& block) {
+        parts_[split_count(block)] = 0;
+        const auto* split = table<std::uint16_t>(block.fours);
+        const auto* feature = split + 4 * block.four_count;
+        for (std::uint32_t i = 0; i < block.four_count; ++i, split += 4) {
+            // One load for all four, because loads are what this waits for.
+            std::uint64_t places;
+            std::memcpy(&places, split, sizeof places);
+            const float four = (parts_[places & 0xFFFFU] + parts_[places >> 16 & 0xFFFFU]) +
+                               (parts_[places >> 32 & 0xFFFFU] + parts_[places >> 48]);
+            sums_[feature[i]] += static_cast<double>(four);
+        }
     }
 
     // How many values belong to a point: an odd number of vectors, which spreads the points over the cache's sets. One
@@ -295,7 +351,7 @@ private:
     static constexpr std::uint32_t odd_vectors(std::uint32_t count) {
         return (((count + split_lanes - 1) / split_lanes + 1) | 1U) * split_lanes;
     }
-    static constexpr std::uint32_t stride = odd_vectors(sizes.splits);
+    static constexpr std::uint32_t stride = odd_vectors(sizes.queued + split_lanes);
     static constexpr std::uint32_t repeated_stride = odd_vectors(sizes.repeated);
 
     const unsigned char* tables_;
@@ -305,6 +361,11 @@ private:
     bool failed_[sizes.splits];
     // Of every point: the chance to come to a split, then what is to be expected from there on.
     alignas(64) float values_[sizes.points * stride];
+    // Of last splits: the chance to come to them, added up over all points; what is to be expected of them where their
+    // feature is known, and how much less at once where it is not.
+    alignas(64) float reached_[sizes.last + 2 * split_lanes];
+    alignas(64) float known_[sizes.last + 2 * split_lanes];
+    alignas(64) float step_[sizes.last + 2 * split_lanes];
     // Of repeated splits: the product of the shares of the same feature's tests above; and of every point, see above.
     alignas(64) float parts_[sizes.splits + 1];
     alignas(64) float seen_[repeated_stride];

@@ -32,6 +32,16 @@ using Floats [[gnu::vector_size(4 * split_lanes)]] = float;
 
 [[gnu::always_inline]] inline void store(float* values, const Floats& all) { std::memcpy(values, &all, sizeof all); }
 
+[[gnu::always_inline]] inline Floats reciprocal(const Floats& values) {
+#if defined(__AVX512F__)
+    // To 14 bits, then by a step of Newton's method to all of them: half as long as a division.
+    const auto near = (Floats)_mm512_rcp14_ps((__m512)values);
+    return near * (2.0F - values * near);
+#else
+    return 1.0F / values;
+#endif
+}
+
 // 0 where an answer is minus one, and 1 where it is 0.
 [[gnu::always_inline]] inline Floats passing(const std::int8_t* answers) {
     using Integers [[gnu::vector_size(4 * split_lanes)]] = std::int32_t;
@@ -50,13 +60,15 @@ using Floats [[gnu::vector_size(4 * split_lanes)]] = float;
     return __builtin_convertvector(right + 1, Floats);
 }
 
-// A vector of a block's queue of splits.
-struct QueueVector {
-    std::uint16_t children[2];  // in which lanes splits have others on their left, and on their right
-    std::uint16_t below;        // where in the queue these begin, first those on the left
-    std::uint16_t repeated;     // in which lanes splits are on features that are split on above
+// In which lanes a vector's splits have some kind of splits on their left and on their right: values of these lanes are
+// put next to each other, those on the left first, and taken back.
+struct Below {
+    std::uint16_t mask[2];
+    std::uint16_t place;  // where those next to each other begin
+    std::uint16_t two;    // whether they are more than a vector has lanes
 #if defined(__AVX512F__)
-    // From which lanes values are taken to have those of `children` next to each other, and back in their lanes.
+    // From which lanes, 16 and more being those on the right, values are taken; and from which of the first 16 values,
+    // or on the right, if there are more than those, from which of its own.
     std::uint8_t packing[2][split_lanes];
     std::uint8_t spreading[2][split_lanes];
 #endif
@@ -64,45 +76,67 @@ struct QueueVector {
 
 #if defined(__AVX512F__)
 
-// Takes values to other lanes. An instruction that packs by mask takes a Zen 4 five times as long.
-class Order {
+// Instructions that pack or spread by mask take a Zen 4 five cycles, and those that take from numbered lanes one.
+inline __m512i lane_numbers(const std::uint8_t* numbers) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(numbers)));
+}
+
+// Puts the values of some lanes next to each other. What is written behind the last one is of no meaning.
+class Packing {
 public:
-    explicit Order(const std::uint8_t* from)
-        : from_{_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))} {}
-    explicit Order(__mmask16 spread) : from_{_mm512_maskz_expand_epi32(spread, numbers())} {}
-    Floats operator()(const Floats& values) const { return (Floats)_mm512_permutexvar_ps(from_, (__m512)values); }
-    Floats operator()(const Floats& values, __mmask16 mask, const Floats& others) const {
-        return (Floats)_mm512_mask_permutexvar_ps((__m512)others, mask, from_, (__m512)values);
+    explicit Packing(const Below& below)
+        : first_{lane_numbers(below.packing[0])},
+          second_{lane_numbers(below.packing[1])},
+          two_{below.two != 0} {}
+    void operator()(const Floats& left, const Floats& right, float* to) const {
+        store(to, (Floats)_mm512_permutex2var_ps((__m512)left, first_, (__m512)right));
+        if (two_) store(to + split_lanes, (Floats)_mm512_permutex2var_ps((__m512)left, second_, (__m512)right));
     }
 
 private:
-    static __m512i numbers() { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
-
-    __m512i from_;
-};
-
-// Moves the values of the lanes with children on a side to the first lanes, in their order.
-class Packing {
-public:
-    Packing(const QueueVector& vector, unsigned side) : order_{vector.packing[side]} {}
-    Floats operator()(const Floats& values) const { return order_(values); }
-
-private:
-    Order order_;
+    __m512i first_;
+    __m512i second_;
+    bool two_;
 };
 
 // Moves the first values to some lanes, in their order, and takes others' for the other lanes.
 class Spreading {
 public:
-    Spreading(const QueueVector& vector, unsigned side)
-        : mask_{static_cast<__mmask16>(vector.children[side])},
-          order_{vector.spreading[side]} {}
-    explicit Spreading(std::uint32_t mask) : mask_{static_cast<__mmask16>(mask)}, order_{mask_} {}
-    Floats operator()(const Floats& values, const Floats& others) const { return order_(values, mask_, others); }
+    Spreading(const Below& below, unsigned side)
+        : mask_{static_cast<__mmask16>(below.mask[side])},
+          from_{lane_numbers(below.spreading[side])} {}
+    explicit Spreading(std::uint32_t mask)
+        : mask_{static_cast<__mmask16>(mask)},
+          from_{_mm512_maskz_expand_epi32(mask_,
+                                          _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))} {}
+    Floats operator()(const Floats& values, const Floats& others) const {
+        return (Floats)_mm512_mask_permutexvar_ps((__m512)others, mask_, from_, (__m512)values);
+    }
 
 private:
     __mmask16 mask_;
-    Order order_;
+    __m512i from_;
+};
+
+// Takes the values that were put next to each other back, and leaves the other lanes as they are.
+class Unpacking {
+public:
+    explicit Unpacking(const Below& below)
+        : left_{below, 0},
+          right_{below, 1},
+          two_{below.two != 0},
+          on_left_{std::popcount(below.mask[0])} {}
+    void operator()(const float* from, Floats& left, Floats& right) const {
+        const Floats first = load(from);
+        left = left_(first, left);
+        right = right_(two_ ? load(from + on_left_) : first, right);
+    }
+
+private:
+    Spreading left_;
+    Spreading right_;
+    bool two_;
+    int on_left_;
 };
 
 #else
@@ -142,7 +176,6 @@ private:
 
 class Spreading {
 public:
-    Spreading(const QueueVector& vector, unsigned side) : Spreading(vector.children[side]) {}
     explicit Spreading(std::uint32_t mask) : order_{mask} {
         const __m256i bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
         const __m256i all = _mm256_set1_epi32(static_cast<int>(mask));
@@ -174,7 +207,6 @@ private:
 
 class Spreading {
 public:
-    Spreading(const QueueVector& vector, unsigned side) : Spreading(vector.children[side]) {}
     explicit Spreading(std::uint32_t mask) : order_{mask} {
         using Words [[gnu::vector_size(16)]] = std::uint32_t;
         const Words bits = {1, 2, 4, 8};
@@ -192,9 +224,38 @@ private:
 
 #endif
 
-class Packing : public Order<true> {
+class Packing {
 public:
-    Packing(const QueueVector& vector, unsigned side) : Order(vector.children[side]) {}
+    explicit Packing(const Below& below)
+        : left_{below.mask[0]},
+          right_{below.mask[1]},
+          on_left_{std::popcount(below.mask[0])} {}
+    void operator()(const Floats& left, const Floats& right, float* to) const {
+        store(to, left_(left));
+        store(to + on_left_, right_(right));
+    }
+
+private:
+    Order<true> left_;
+    Order<true> right_;
+    int on_left_;
+};
+
+class Unpacking {
+public:
+    explicit Unpacking(const Below& below)
+        : left_{below.mask[0]},
+          right_{below.mask[1]},
+          on_left_{std::popcount(below.mask[0])} {}
+    void operator()(const float* from, Floats& left, Floats& right) const {
+        left = left_(load(from), left);
+        right = right_(load(from + on_left_), right);
+    }
+
+private:
+    Spreading left_;
+    Spreading right_;
+    int on_left_;
 };
 
 #endif

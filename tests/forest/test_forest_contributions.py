@@ -28,7 +28,7 @@ from quickthorn.compiling.toolchain import (
     target_vectors,
 )
 from quickthorn.errors import ModelError
-from quickthorn.forest import explanation_blocks, explanation_emission
+from quickthorn.forest import explanation, explanation_blocks, explanation_emission
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.explanation import explain
 from quickthorn.forest.explanation_emission import emit_contributions
@@ -328,6 +328,24 @@ def test_deep_trees(training: Any, build: Build) -> None:
     rows = probe_rows(deeper, 30, seed=6)
     margins = [margins_of(deeper, row) for row in rows.tolist()]
     assert_near(build(deeper)(rows).sum(axis=2), margins, deeper)
+
+
+@pytest.mark.parametrize("part", [1e-2, 1e-4])
+def test_fewer_points_are_as_right_as_is_proven(
+    training: Any, build: Build, monkeypatch: pytest.MonkeyPatch, part: float
+) -> None:
+    ensemble = chain(lightgbm_model(training, 1).ensemble, 24, 24)
+    # Of each split, half goes to either side.
+    cover = 0.5 ** np.arange(25.0)
+    ensemble = replace(ensemble, split_cover=cover[:-1], leaf_cover=np.append(cover[1:], cover[-1]))
+    rows = probe_rows(ensemble, 200, seed=7)
+    (exact,) = -(-explain(ensemble).features_on_path // 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(explanation_emission, "MOST_SPLITS", -1)
+        expected = build(ensemble)(rows)
+    monkeypatch.setattr(explanation, "_INTEGRATED_TO", part)
+    assert explain(ensemble).points < exact
+    assert_near(build(ensemble)(rows), expected, ensemble, part / 2)
 
 
 def test_more_features_than_ranks_and_categories_than_codes(training: Any, build: Build) -> None:

@@ -26,9 +26,8 @@ LANES: dict[Vectors, int] = {"portable": 4, "avx2": 8, "avx512": 16}
 
 BLOCK = np.dtype(
     [
-        *((name, "<u2") for name in ("root_vectors", "vectors", "repeated", "blank")),
+        *((name, "<u2") for name in ("root_vectors", "vectors", "repeated", "last", "blank", "fours")),
         ("output", "<u4"),
-        ("fours", "<u4"),
         *((f"{name}_at", "<u8") for name in ("vectors", "shares", "leaves", "tests", "fours", "repeated", "seen")),
         ("blanks_at", "<u8"),
     ]
@@ -49,6 +48,8 @@ class BlockTables:
     group_count: int
     lanes: int
     splits: int
+    queued: int
+    last: int
     repeated: int
     points: int
     factor: Reals
@@ -74,9 +75,11 @@ def lay_out(
     lanes = LANES[vectors]
     leaves, scale = _leaves(ensemble, explanation)
     builder = _Builder(ensemble, explanation, leaves, features, tests, tables, lanes)
-    points = -(-explanation.features_on_path[trees] // 2)
+    points = explanation.points[trees]
     outputs = np.maximum(ensemble.tree_output[trees], 0)
-    order = np.lexsort((trees, points, outputs))
+    # Trees with features that occur again are next to each other, so that most vectors of splits have none.
+    repeated = np.bincount(explanation.tree[explanation.above >= 0], minlength=ensemble.tree_count)[trees]
+    order = np.lexsort((trees, repeated, points, outputs))
     groups, most_points = [], 1
     keys = np.stack([outputs, points])[:, order]
     begins = np.flatnonzero(np.append(True, (np.diff(keys) != 0).any(axis=0)))
@@ -91,8 +94,10 @@ def lay_out(
         groups=append_table(tables, np.array(groups, GROUP)),
         group_count=len(groups),
         lanes=lanes,
-        splits=builder.most_splits,
-        repeated=builder.most_repeated,
+        splits=builder.most["splits"],
+        queued=builder.most["queued"],
+        last=builder.most["last"],
+        repeated=builder.most["repeated"],
         points=most_points,
         factor=explanation.factor * scale,
     )
@@ -115,6 +120,30 @@ def _leaves(ensemble: Ensemble, explanation: Explanation) -> tuple[Reals, float]
     centred[grown] = values[grown] - (low[tree[grown]] / 2 + high[tree[grown]] / 2)
     scale = float(np.ldexp(1.0, np.frexp(np.abs(centred).max(initial=0.0))[1]))
     return centred / scale, scale
+
+
+def _vector_type(lanes: int) -> np.dtype[Any]:
+    """That of the C++ QueueVector."""
+    below: list[Any] = [("mask", "<u2", 2), ("place", "<u2"), ("two", "<u2")]
+    if lanes == LANES["avx512"]:
+        below += [("packing", "u1", (2, lanes)), ("spreading", "u1", (2, lanes))]
+    return np.dtype([("queued", below), ("last", below), ("repeated", "<u4")])
+
+
+def _below(split: npt.NDArray[np.bool_], place: int) -> npt.NDArray[Any]:
+    """The C++ Below of vectors, bool [n, 2, lanes]: in which lanes splits have others; these begin at `place`."""
+    count, _, lanes = split.shape
+    below = np.zeros(count, _vector_type(lanes)["last"])
+    splits = split.sum(axis=(1, 2))
+    below["mask"] = (split << np.arange(lanes)).sum(axis=2)
+    below["place"] = place + splits.cumsum() - splits
+    below["two"] = splits > lanes
+    if "packing" in (below.dtype.names or ()):
+        both = split.reshape(count, 2 * lanes)
+        below["packing"] = np.argsort(~both, axis=1, kind="stable").reshape(split.shape)
+        one, two = both.cumsum(axis=1).reshape(split.shape) - 1, split.cumsum(axis=2) - 1
+        below["spreading"] = np.where(split, np.where((splits > lanes)[:, np.newaxis, np.newaxis], two, one), 0)
+    return below
 
 
 def _fours(places: Numbers, features: Numbers, none: int) -> tuple[Numbers, Numbers]:
@@ -154,7 +183,9 @@ class _Builder:
         self.feature_number[features] = np.arange(len(features))
         # Of the splits of the block at hand.
         self.place = np.zeros(len(ensemble.feature), np.int64)
-        self.most_splits = self.most_repeated = 0
+        # Those that are worked on after the queue: not on a feature that is split on above, and with leaves below.
+        self.last = (ensemble.left < 0) & (ensemble.right < 0) & (explanation.above < 0)
+        self.most = dict.fromkeys(("splits", "queued", "last", "repeated"), 0)
 
     def divide(self, trees: Numbers) -> Iterator[Numbers]:
         """Trees in runs whose splits are few enough; one tree is a run whatever it has."""
@@ -170,20 +201,23 @@ class _Builder:
     def block(self, trees: Numbers) -> npt.NDArray[Any]:
         """One block's header [1]; all else is put behind the tables."""
         explanation, ensemble = self.explanation, self.ensemble
-        queue, vectors = self.queue(ensemble.roots[trees].astype(np.int64))
+        queue, vectors, last = self.queue(ensemble.roots[trees].astype(np.int64))
+        queued = len(queue)
+        queue = np.concatenate([queue, last, np.full(-len(last) % self.lanes, -1)])
         there = queue >= 0
         splits = np.maximum(queue, 0)
         again = there & (explanation.above[splits] >= 0)
-        vectors["repeated"] = (again.reshape(-1, self.lanes) << np.arange(self.lanes)).sum(axis=1)
+        vectors["repeated"] = (again[:queued].reshape(-1, self.lanes) << np.arange(self.lanes)).sum(axis=1)
         repeated = splits[again]
         self.place[queue[there]] = np.flatnonzero(there)
         above = 2 * self.place[explanation.above[repeated]] + explanation.above_left[repeated]
         header = np.zeros(1, BLOCK)
         roots = -(-len(trees) // self.lanes)
-        blanks = np.flatnonzero(~there.reshape(-1, self.lanes).all(axis=1))
+        blanks = np.flatnonzero(~there[:queued].reshape(-1, self.lanes).all(axis=1))
         blanks = blanks[blanks >= roots]
         header["root_vectors"], header["blank"] = roots, len(blanks)
         header["vectors"], header["repeated"] = len(vectors), len(repeated)
+        header["last"] = (len(queue) - queued) // self.lanes
         header["output"] = max(int(ensemble.tree_output[trees[0]]), 0)
         self.put(header, "vectors", vectors)
         self.put(header, "shares", np.where(there, explanation.share[splits], 0.5).astype("<f4"))
@@ -198,42 +232,38 @@ class _Builder:
         self.put(header, "repeated", np.concatenate([self.place[repeated], above]).astype("<u2"))
         self.put(header, "seen", explanation.seen[repeated].astype("<f4"))
         self.put(header, "blanks", blanks.astype("<u2"))
-        self.most_splits = max(self.most_splits, len(queue))
-        self.most_repeated = max(self.most_repeated, len(repeated))
+        for name, size in (
+            ("splits", len(queue)),
+            ("queued", queued),
+            ("last", len(queue) - queued),
+            ("repeated", len(repeated)),
+        ):
+            self.most[name] = max(self.most[name], size)
         return header
 
-    def queue(self, roots: Numbers) -> tuple[Numbers, npt.NDArray[Any]]:
-        """The splits below the roots in the order that a block has them, -1 between them, and the vectors of these.
+    def queue(self, roots: Numbers) -> tuple[Numbers, npt.NDArray[Any], Numbers]:
+        """The splits below the roots in the order that a block has them, the vectors of these, and the last splits.
 
-        Behind the roots come the children of each vector of splits, its left ones first. There is nothing in a place
-        where children would otherwise lie in their parents' own vector.
+        Behind the roots come the children of each vector of splits, its left ones first, and so do last splits. There
+        is nothing, -1, in a place where children would otherwise lie in their parents' own vector.
         """
         lanes = self.lanes
-        queue, done, records = roots, 0, []
+        queue, done, records, last = roots, 0, [], np.empty(0, np.int64)
         while done < len(queue):
             count = max((len(queue) - done) // lanes, 1)
             queue = np.append(queue, np.full(max(done + lanes - len(queue), 0), -1))
             wave = queue[done : done + count * lanes].reshape(count, 1, lanes)
             sides = np.concatenate([self.ensemble.left[wave], self.ensemble.right[wave]], axis=1).astype(np.int64)
             split = (sides >= 0) & (wave >= 0)
-            below = split.sum(axis=(1, 2))
-            record = np.zeros(count, self.vector_type())
-            record["children"] = (split << np.arange(lanes)).sum(axis=2)
-            if self.lanes == LANES["avx512"]:
-                record["packing"] = np.argsort(~split, axis=2, kind="stable")
-                record["spreading"] = np.where(split, split.cumsum(axis=2) - 1, 0)
-            record["below"] = len(queue) + below.cumsum() - below
+            is_last = split & self.last[np.maximum(sides, 0)]
+            record = np.zeros(count, _vector_type(lanes))
+            record["queued"] = _below(split & ~is_last, len(queue))
+            record["last"] = _below(is_last, len(last))
             records.append(record)
-            queue = np.append(queue, sides[split])
+            queue = np.append(queue, sides[split & ~is_last])
+            last = np.append(last, sides[is_last])
             done += count * lanes
-        return queue, np.concatenate(records)
-
-    def vector_type(self) -> np.dtype[Any]:
-        """That of the C++ QueueVector."""
-        fields: list[Any] = [("children", "<u2", 2), ("below", "<u2"), ("repeated", "<u2")]
-        if self.lanes == LANES["avx512"]:
-            fields += [("packing", "u1", (2, self.lanes)), ("spreading", "u1", (2, self.lanes))]
-        return np.dtype(fields)
+        return queue, np.concatenate(records), last
 
     def put(self, header: npt.NDArray[Any], name: str, values: npt.NDArray[Any]) -> None:
         """Put a table behind the others, aligned to its values."""

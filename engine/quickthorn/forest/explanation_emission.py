@@ -125,7 +125,7 @@ def emit_contributions(ensemble: Ensemble, vectors: Vectors) -> ForestSource:
     blocks = lay_out(ensemble, explanation, grown[small], features, tests.side_by_side, vectors, tables)
     walked = _walked(ensemble, explanation, grown[~small], tests.numbers, tables)
     leaf = np.dtype(ensemble.sum_precision)
-    sizes = (blocks.lanes, blocks.splits, blocks.repeated, blocks.points, len(features))
+    sizes = (blocks.lanes, blocks.splits, blocks.queued, blocks.last, blocks.repeated, blocks.points, len(features))
     cpp = _SOURCE.format(
         feature_count=ensemble.feature_count,
         output_count=ensemble.output_count,
