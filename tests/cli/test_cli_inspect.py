@@ -10,15 +10,24 @@ from xml.etree import ElementTree
 import msgspec
 import numpy as np
 import pytest
-from tests.lifecycle.conftest import Versions, versions
+from tests.lifecycle.conftest import TARGET, Versions, features, train, versions
 from tests.plain_bundle import write_plain_bundle
 
 from quickthorn.bundle import read_bundle, write_bundle
 from quickthorn.bundle.manifest import library_member
 from quickthorn.cli import main
+from quickthorn.compiling import compile_bundle
+from quickthorn.decision import Policy
 from quickthorn.signing import SigningKey, sign_bundle
 
 __all__ = ["versions"]
+
+
+def write_trust(path: Path, key: SigningKey) -> None:
+    path.write_text(
+        'require = ["builder"]\n[[keys]]\nname = "ci"\nroles = ["builder"]\n'
+        f'public_key = """\n{key.public.pem.decode()}"""\n'
+    )
 
 
 def test_the_summary_names_all_there_is(versions: Versions, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,10 +92,7 @@ def test_signatures_say_who_they_claim_to_be_until_a_trust_file_says_who_they_ar
     path, key, other = tmp_path / "fraud.qt", SigningKey.generate(), SigningKey.generate()
     path.write_bytes(versions.champion.read_bytes())
     sign_bundle(path, key, "builder")
-    (tmp_path / "trust.toml").write_text(
-        'require = ["builder"]\n[[keys]]\nname = "ci"\nroles = ["builder"]\n'
-        f'public_key = """\n{key.public.pem.decode()}"""\n'
-    )
+    write_trust(tmp_path / "trust.toml", key)
     asked = ["inspect", str(path), "--trust", str(tmp_path / "trust.toml")]
     assert main(asked[:2]) == 0
     short = key.public.key_id[:16]
@@ -100,6 +106,28 @@ def test_signatures_say_who_they_claim_to_be_until_a_trust_file_says_who_they_ar
     assert "expected signatures by builder" in capsys.readouterr().err
 
 
+def test_without_contributions_the_splits_of_a_trusted_model_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declared = features(with_mean=False)
+    model = train(declared.names, 5)
+    path, key = tmp_path / "fraud.qt", SigningKey.generate()
+    policy = Policy.with_thresholds(review=0.3, decline=0.8, invalid="review")
+    compile_bundle(features=declared, model=model, policy=policy, output=path, target=TARGET)
+    # Nobody vouches for it: Treelite is not given what may be forged.
+    assert main(["inspect", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["importances"] is None
+    sign_bundle(path, key, "builder")
+    write_trust(tmp_path / "trust.toml", key)
+    drawn = ["--trust", str(tmp_path / "trust.toml"), "--picture", str(tmp_path / "w.png")]
+    assert main(["inspect", str(path), *drawn, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["importances"]
+    counts = model.get_score(importance_type="weight")
+    assert found["features"] == counts
+    assert found["measure"] == f"splits that ask for the feature, of {sum(counts.values()):.0f} in 5 trees"
+    assert (tmp_path / "w.png").is_file()
+
+
 def test_what_cannot_be_done_is_one_line(
     versions: Versions, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,7 +138,7 @@ def test_what_cannot_be_done_is_one_line(
         ([str(tmp_path / "half.qt")], "the file is truncated"),
         ([good, "--picture", str(tmp_path / "w.jpg")], "expected a picture's name ending in .png or .svg"),
         ([good, "--picture", str(tmp_path / "no" / "w.png")], "expected to write the picture, found"),
-        ([plain, "--picture", str(tmp_path / "w.png")], "compiled without --contributions"),
+        ([plain, "--picture", str(tmp_path / "w.png")], "expected contributions to weigh features by"),
         ([good, "--trust", str(tmp_path / "none.toml")], "expected a readable trust file"),
     ):
         assert main(["inspect", *asked]) == 2

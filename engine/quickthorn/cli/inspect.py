@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from quickthorn.bundle import read_bundle
+from quickthorn.bundle import Bundle, read_bundle
 from quickthorn.cli.refusal import DONE, FAILED, refuse
-from quickthorn.errors import BundleError, QuickthornError, SigningError
-from quickthorn.lifecycle import describe, draw_importances, importances, signatures_of
+from quickthorn.errors import BundleError, MissingExtraError, QuickthornError, SigningError
+from quickthorn.lifecycle import Importances, describe, draw_importances, importances, signatures_of
 from quickthorn.signing import Trust
 
 DESCRIPTION = (
@@ -29,7 +29,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--picture",
         type=Path,
         metavar="FILE.png|svg",
-        help="draw the features' importances to this file (needs contributions in the bundle, and the extra plot)",
+        help="draw the features' importances to this file: mean contributions where the bundle has them, else, with "
+        "--trust, how many splits ask for each (needs the extra plot)",
     )
     parser.add_argument("--trust", type=Path, metavar="TRUST.toml", help="trust file that signatures are held to")
     parser.add_argument("--json", action="store_true", help="print the whole manifest and the rest as one JSON object")
@@ -41,20 +42,18 @@ def run(args: argparse.Namespace) -> int:
     try:
         trust = Trust.from_toml(args.trust) if args.trust is not None else None
         bundle = read_bundle(args.bundle)
-        weights = importances(bundle)
-        if args.picture is not None:
-            if weights is None:
-                raise BundleError(
-                    f"{args.bundle}: --picture: expected contributions to weigh features by, found a bundle that was "
-                    "compiled without --contributions"
-                )
-            draw_importances(weights, args.picture, f"bundle {bundle.short_id}, version {bundle.manifest.version}")
     except QuickthornError as error:
         return refuse("inspect", error)
     try:
         signatures = signatures_of(bundle, trust, str(args.bundle))
     except SigningError as error:
         return refuse("inspect", error, FAILED)
+    try:
+        weights = _weights(args, bundle)
+        if args.picture is not None and weights is not None:
+            draw_importances(weights, args.picture, f"bundle {bundle.short_id}, version {bundle.manifest.version}")
+    except QuickthornError as error:
+        return refuse("inspect", error)
     if args.json:
         found = {
             "bundle_id": bundle.bundle_id,
@@ -71,3 +70,19 @@ def run(args: argparse.Namespace) -> int:
     if args.picture is not None:
         print(f"\n{args.picture}: importances drawn")
     return DONE
+
+
+def _weights(args: argparse.Namespace, bundle: Bundle) -> Importances | None:
+    """Importances, or None where there are none and nobody has asked for a picture of them."""
+    try:
+        weights = importances(bundle, trusted=args.trust is not None, origin=str(args.bundle))
+    except MissingExtraError:
+        if args.picture is not None:
+            raise
+        return None
+    if weights is None and args.picture is not None:
+        raise BundleError(
+            f"{args.bundle}: --picture: expected contributions to weigh features by, or a model whose splits may be "
+            "counted as --trust vouches for it, found neither"
+        )
+    return weights

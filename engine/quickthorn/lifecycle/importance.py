@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from quickthorn.bundle import Bundle
-from quickthorn.bundle.manifest import GOLDEN_CONTRIBUTIONS
+from quickthorn.bundle.manifest import CHECKPOINT, GOLDEN_CONTRIBUTIONS
 from quickthorn.errors import BundleError
 from quickthorn.extras import require
 
@@ -31,24 +33,47 @@ class Importances(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, float]
 
 
-def importances(bundle: Bundle) -> Importances | None:
+def importances(bundle: Bundle, *, trusted: bool = False, origin: str = "bundle") -> Importances | None:
     """The mean absolute contribution of each feature to the margin, over the golden vectors that were explained.
 
     Golden vectors are made up, from the schema and the forest's own thresholds: the weights say what the forest can do,
-    not what it does to one's customers. None where the bundle was compiled without contributions, as it then holds
-    nothing that features could be weighed by.
+    not what it does to one's customers.
+
+    A bundle that was compiled without contributions has only the splits of its model to weigh features by. They are
+    counted where ``trusted`` says that somebody has vouched for the bundle, as Treelite does not look where the numbers
+    of a forged checkpoint lead; it needs the extra ``compile``. None else, and in a bundle of features only. Raises
+    ModelError, opened by ``origin``, where the checkpoint cannot be read.
     """
     manifest, golden = bundle.manifest, bundle.manifest.golden
-    if golden is None or not golden.explained_rows:
+    if golden is None:
         return None
+    if not golden.explained_rows:
+        return _split_counts(bundle, origin) if trusted else None
     shape = (golden.explained_rows, golden.outputs, golden.features + 1)
     contributions = np.frombuffer(bundle.members[GOLDEN_CONTRIBUTIONS], dtype="<f8").reshape(shape)
     weights = np.abs(contributions[:, :, :-1]).mean(axis=(0, 1))
-    order = np.argsort(-weights, kind="stable")
+    measure = f"mean |contribution| to the margin over {golden.explained_rows} golden vectors"
+    return Importances(measure=measure, features=_weightiest_first(manifest.features, weights))
+
+
+def _split_counts(bundle: Bundle, origin: str) -> Importances | None:
+    # Imported here: only a bundle without contributions needs what reads models.
+    from quickthorn.forest.checkpoint import read_checkpoint, unpack_checkpoint
+
+    summary, features = bundle.manifest.checkpoint, bundle.manifest.features
+    if summary is None:
+        return None
+    where = f"{origin}: member {CHECKPOINT}"
+    ensemble = read_checkpoint(unpack_checkpoint(bundle.members[CHECKPOINT], summary.bytes, where), where)
+    asked = ensemble.with_features(features).feature
     return Importances(
-        measure=f"mean |contribution| to the margin over {golden.explained_rows} golden vectors",
-        features={manifest.features[place]: float(weights[place]) for place in order},
+        measure=f"splits that ask for the feature, of {len(asked):,} in {ensemble.tree_count:,} trees",
+        features=_weightiest_first(features, np.bincount(asked, minlength=len(features)).astype(np.float64)),
     )
+
+
+def _weightiest_first(names: Sequence[str], weights: npt.NDArray[np.float64]) -> dict[str, float]:
+    return {names[place]: float(weights[place]) for place in np.argsort(-weights, kind="stable")}
 
 
 def draw_importances(found: Importances, path: str | os.PathLike[str], title: str) -> None:
