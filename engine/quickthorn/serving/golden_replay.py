@@ -16,8 +16,8 @@ from quickthorn.serving.engine_parts import engine_limits, engine_parts
 from quickthorn.serving.signals import as_row, source_named
 
 # What golden events leave in the engine that they are told to: a few keys, and some hundred rows of each.
-_KEYS_MOST = 2**10
-_HISTORY_BYTES = 2**28
+_KEYS_MOST = 2**9
+_HISTORY_BYTES = 2**26
 
 Told: TypeAlias = tuple[bytes, tuple[float, ...] | None, Any]
 
