@@ -136,6 +136,7 @@ def test_what_cannot_be_compared_is_one_line(
         (1, bundle, tmp_path / "eleven.ubj", vectors, "expected the model that it was compiled from, of 12 trees"),
         (1, plain, good, tmp_path / "huge.csv", "expected a bundle with a forest to hold to its model"),
         (2, bundle, tmp_path / "sum.ubj", vectors, "the feature set does not have: 'sum'"),
+        (2, bundle, bundle, vectors, "not a model: the file begins with b'\\x89QTHORN"),
         (2, bundle, tmp_path / "none.ubj", vectors, "cannot read the model: No such file or directory"),
         (2, bundle, good, tmp_path / "none.csv", "expected readable data, found"),
         (2, bundle, good, good, "expected a file name ending in .parquet, .csv, .arrow, .feather, .jsonl"),

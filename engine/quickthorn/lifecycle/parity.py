@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from quickthorn.bundle import Bundle, Manifest
 from quickthorn.bundle.manifest import GOLDEN_MARGINS, library_member
-from quickthorn.compiling.source_model import model_over
+from quickthorn.compiling.source_model import category_texts
 from quickthorn.errors import BundleError
-from quickthorn.forest.importing import LoadedModel
+from quickthorn.forest.importing import LoadedModel, load_model
 from quickthorn.native import _native
 from quickthorn.reference.contributions import contributions_of
 
@@ -113,7 +113,9 @@ def parity(
     if manifest.forest is None or manifest.golden is None:
         raise BundleError(f"{origin}: expected a bundle with a forest to hold to its model, found one of features only")
     on_step("read the model")
-    loaded = model_over(model, manifest.features, values)
+    # Not a bundle's own model: that has no library to be held to.
+    loaded = load_model(model, categories=category_texts(manifest.features, values))
+    loaded = loaded.with_features(manifest.features).with_categories(values)
     if loaded.ensemble.tree_count != manifest.forest.trees:
         raise BundleError(
             f"{origin}: expected the model that it was compiled from, of {manifest.forest.trees} trees, "
