@@ -19,7 +19,7 @@ def compile_model(
     """Compile a trained model into native code, prove it, and load it.
 
     ``model``           a file, Booster or fitted estimator of XGBoost, LightGBM, CatBoost or scikit-learn, with one
-                        output or several
+                        output or several; or a bundle, for the model in it
     ``target``          the one CPU level to compile for; by default all of this machine's kind, so that the forest can
                         be saved for any of them
     ``category_codes``  rows hold the codes of a data frame's categories, 0, 1, 2… in the order of the training frame

@@ -199,6 +199,7 @@ def test_a_bundle_is_compiled_again_from_the_model_in_a_bundle(tmp_path: Path, l
     one, other = (qt.Engine.load(path, allow_unsigned=True) for path in (first, second))
     rows = np.random.default_rng(1).normal(size=(100, 2))
     np.testing.assert_array_equal(one._margins(rows), other._margins(np.ascontiguousarray(rows[:, ::-1])))
+    np.testing.assert_array_equal(qt.compile_model(first, target="x86-64-v2").margin_batch(rows), one._margins(rows))
     before, after = read_bundle(first), read_bundle(second)
     assert before.manifest.forest == after.manifest.forest
     assert bytes(before.members["model.treelite.gz"]) == bytes(after.members["model.treelite.gz"])
