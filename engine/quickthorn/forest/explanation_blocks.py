@@ -17,8 +17,8 @@ from quickthorn.forest.explanation import Explanation, gauss_legendre
 MOST_SPLITS = 2048
 # Sums by feature are on the stack too.
 MOST_FEATURES = 2048
-# Measured: with fewer splits in a block, more of its last vectors are not full; with more, values leave the cache.
-_SPLITS_IN_BLOCK = 2048
+# Measured: with fewer, more of a block's vectors and fours are not full. At eight points they take 128 KiB.
+_VALUES_IN_BLOCK = 4096
 # How many points are worked on at a time.
 _MOST_POINTS = 8
 # How many float32 a processor's vectors hold.
@@ -181,6 +181,9 @@ class _Builder:
         self.lanes = lanes
         self.feature_number = np.zeros(ensemble.feature_count, np.int64)
         self.feature_number[features] = np.arange(len(features))
+        # How many values a tree has at a point: one of each split, and two more of one on a feature that occurs again.
+        repeated = np.bincount(explanation.tree[explanation.above >= 0], minlength=ensemble.tree_count)
+        self.values = explanation.split_count + 2 * repeated
         # Of the splits of the block at hand.
         self.place = np.zeros(len(ensemble.feature), np.int64)
         # Those that are worked on after the queue: not on a feature that is split on above, and with leaves below.
@@ -188,11 +191,11 @@ class _Builder:
         self.most = dict.fromkeys(("splits", "queued", "last", "repeated"), 0)
 
     def divide(self, trees: Numbers) -> Iterator[Numbers]:
-        """Trees in runs whose splits are few enough; one tree is a run whatever it has."""
+        """Trees in runs whose values are few enough; one tree is a run whatever it has."""
         held, first = 0, 0
         for place, tree in enumerate(trees.tolist()):
-            count = int(self.explanation.split_count[tree])
-            if place > first and held + count > _SPLITS_IN_BLOCK:
+            count = int(self.values[tree])
+            if place > first and held + count > _VALUES_IN_BLOCK:
                 yield trees[first:place]
                 held, first = 0, place
             held += count
