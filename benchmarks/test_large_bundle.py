@@ -62,7 +62,7 @@ def run(program: str, *arguments: object) -> Any:
 def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A model file of LightGBM over the 200 features."""
     lightgbm = pytest.importorskip("lightgbm")
-    trees, leaves, count = (1_000, 255, 60_000) if measuring(request.config) else (5, 31, 2_000)
+    trees, leaves, count = (1_000, 255, 20_000) if measuring(request.config) else (5, 31, 2_000)
     random = np.random.default_rng(3)
     names = list(two_hundred().names)
     rows = random.exponential(size=(count, len(names))).astype(np.float32)
