@@ -48,6 +48,11 @@ void many_integers_hash_as_each_of_them() {
     for (const std::int64_t far : {std::int64_t{1}, std::int64_t{-1'000'000'000'000}, INT64_MIN + 100}) {
         for (std::int64_t i = 0; i < 12; ++i) numbers.push_back(far + i);
     }
+    // Every number of digits, and next to it the numbers that have one more and one less.
+    for (std::int64_t power = 1; power <= 100'000'000; power *= 10) {
+        for (std::int64_t near = -1; near <= 1; ++near) numbers.push_back(power + near);
+    }
+    for (std::int64_t number = 0; number < 10'000'000; number += 99'991) numbers.push_back(number);
     for (std::size_t count = 0; count <= numbers.size(); ++count) {
         std::vector<Hash128> hashes(count);
         keyed_hashes(key, std::span(numbers).first(count), hashes.data());
