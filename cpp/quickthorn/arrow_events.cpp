@@ -145,15 +145,23 @@ bool ArrowEvents::read_integers(std::size_t field, std::int64_t first, std::span
     for (std::size_t begin = 0; begin < rows.size(); begin += most) {
         const auto some = std::span(values).first(std::min(most, rows.size() - begin));
         column.integers(batch_offset_ + first + static_cast<std::int64_t>(begin), some);
-        if (by_hash) keyed_hashes(schema_.key(), some, hashes.data());
-        for (std::size_t place = 0; place < some.size(); ++place) {
-            EventRow& row = *rows[begin + place];
-            EventFault& fault = faults[begin + place];
-            if (by_hash) {
-                row.set_hashed(field, hashes[place]);
-            } else if (fault.fault == Fault::none) {
-                fault = {row.set_integer(field, some[place]), field};
+        const auto set_each = [&](auto&& set) {
+            for (std::size_t place = 0; place < some.size(); ++place) {
+                EventFault& fault = faults[begin + place];
+                if (fault.fault == Fault::none) fault = {set(*rows[begin + place], some[place]), field};
             }
+        };
+        if (by_hash) {
+            keyed_hashes(schema_.key(), some, hashes.data());
+            for (std::size_t place = 0; place < some.size(); ++place) {
+                rows[begin + place]->set_hashed(field, hashes[place]);
+            }
+        } else if (spec.kind == FieldKind::event_time) {
+            set_each([&](EventRow& row, std::int64_t value) { return row.set_time_us(field, value); });
+        } else if (spec.kind == FieldKind::money && spec.minor_units) {
+            set_each([&](EventRow& row, std::int64_t value) { return row.set_minor_units(field, value); });
+        } else {
+            set_each([&](EventRow& row, std::int64_t value) { return row.set_integer(field, value); });
         }
     }
     return true;

@@ -197,20 +197,4 @@ Fault EventRow::set_boolean(std::size_t field, bool value) {
     return Fault::none;
 }
 
-Fault EventRow::set_time_us(std::size_t field, std::int64_t value) {
-    if (schema_[field].kind != FieldKind::event_time) return Fault::wrong_type;
-    if (value > event_time_limit_us || value < -event_time_limit_us) return Fault::too_large;
-    slots_[field] = value;
-    return Fault::none;
-}
-
-Fault EventRow::set_minor_units(std::size_t field, std::int64_t minor) {
-    const FieldSpec& spec = schema_[field];
-    if (spec.kind != FieldKind::money) return Fault::wrong_type;
-    if (minor < 0 && !spec.is_signed) return Fault::negative;
-    if (minor > money_limit || minor < -money_limit) return Fault::too_large;
-    slots_[field] = minor;
-    return Fault::none;
-}
-
 }  // namespace quickthorn

@@ -98,7 +98,12 @@ public:
     Fault set_integer(std::size_t field, std::int64_t value);
     Fault set_real(std::size_t field, double value);
     Fault set_boolean(std::size_t field, bool value);
-    Fault set_time_us(std::size_t field, std::int64_t value);
+    Fault set_time_us(std::size_t field, std::int64_t value) {
+        if (schema_[field].kind != FieldKind::event_time) return Fault::wrong_type;
+        if (value > event_time_limit_us || value < -event_time_limit_us) return Fault::too_large;
+        slots_[field] = value;
+        return Fault::none;
+    }
 
     // An identifier by its hash, where nobody wants its text.
     void set_hashed(std::size_t field, const Hash128& hash) {
@@ -107,7 +112,14 @@ public:
     }
 
     // Money as minor units of the field's own scale, whatever form it came in.
-    Fault set_minor_units(std::size_t field, std::int64_t minor);
+    Fault set_minor_units(std::size_t field, std::int64_t minor) {
+        const FieldSpec& spec = schema_[field];
+        if (spec.kind != FieldKind::money) return Fault::wrong_type;
+        if (minor < 0 && !spec.is_signed) return Fault::negative;
+        if (minor > money_limit || minor < -money_limit) return Fault::too_large;
+        slots_[field] = minor;
+        return Fault::none;
+    }
 
     const EventSchema& schema() const { return schema_; }
     const quickthorn_slot* slots() const { return slots_; }

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.engine import signal_sets
 from tests.engine.feature_sets import FEATURES_ONLY, deciding
+from tests.engine.swipes import loaded, swipe, swipes
 
 import quickthorn as qt
 from quickthorn.compiling import compile_bundle
@@ -195,6 +197,39 @@ def specimens(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Specimen]:
 def new_pair(specimens: dict[str, Specimen]) -> Callable[[str], Pair]:
     """Makes a fresh pair of engines over the bundle of that name."""
     return lambda name: Pair(specimens[name])
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of swipes whose state is saved and restored."""
+    path = tmp_path_factory.mktemp("swipes") / "swipes.qt"
+    compile_bundle(features=swipes(), output=path, target="x86-64-v2")
+    return path
+
+
+@pytest.fixture
+def engine(bundle: Path) -> Any:
+    """An engine that has met 300 swipes of seven cards."""
+    engine = loaded(bundle)
+    for number in range(300):
+        engine.observe(swipe(number, card=number % 7))
+    return engine
+
+
+@pytest.fixture
+def saved(engine: Any, tmp_path: Path) -> Path:
+    """Its saved state."""
+    engine.save_state(tmp_path / "engine.state")
+    return tmp_path / "engine.state"
+
+
+@pytest.fixture(scope="session")
+def signal_bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The bundles of features over signals, by name."""
+    folder = tmp_path_factory.mktemp("signals")
+    for declare in signal_sets.FEATURES:
+        compile_bundle(features=declare(), output=folder / declare.__name__, target="x86-64-v2")
+    return {declare.__name__: folder / declare.__name__ for declare in signal_sets.FEATURES}
 
 
 def trained_model(features: qt.FeatureSet) -> Any:
