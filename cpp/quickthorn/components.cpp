@@ -7,7 +7,7 @@ namespace quickthorn {
 namespace {
 
 // An event begins to be known as fraud at one time at most, and ceases to be at one.
-std::uint32_t most_changes(std::uint32_t remembered_ids) { return 2 * remembered_ids; }
+std::uint32_t most_changes(std::uint32_t most_labelled) { return 2 * most_labelled; }
 
 }  // namespace
 
@@ -17,13 +17,13 @@ std::uint32_t Components::most_entities(const quickthorn_component& declared, co
 }
 
 std::size_t Components::table_bytes(const quickthorn_component& declared, const HistoryLimits& limits,
-                                    std::uint32_t remembered_ids) {
+                                    std::uint32_t most_labelled) {
     const std::uint32_t entities = most_entities(declared, limits);
     return sizeof(Extent) + KeyTable::bytes(entities, sizeof(Node)) + sizeof(Set) * (std::size_t{entities} + 1) + 256 +
-           (declared.keeps_labels != 0 ? FraudCounts::bytes(entities, most_changes(remembered_ids)) : 0);
+           (declared.keeps_labels != 0 ? FraudCounts::bytes(entities, most_changes(most_labelled)) : 0);
 }
 
-Components::Components(const quickthorn_component& declared, const HistoryLimits& limits, std::uint32_t remembered_ids,
+Components::Components(const quickthorn_component& declared, const HistoryLimits& limits, std::uint32_t most_labelled,
                        Region& region)
     : declared_(declared),
       limits_(limits),
@@ -33,7 +33,7 @@ Components::Components(const quickthorn_component& declared, const HistoryLimits
       sets_(region.at<Set>(region.carve(sizeof(Set) * (std::size_t{most_entities_} + 1)))),
       places_(declared.entity_count),
       members_(declared.entity_count) {
-    if (keeps_labels()) frauds_.emplace(region, most_entities_, most_changes(remembered_ids));
+    if (keeps_labels()) frauds_.emplace(region, most_entities_, most_changes(most_labelled));
 }
 
 void Components::prefetch(const quickthorn_slot* slots, const Hash128* hashes) {

@@ -32,13 +32,13 @@ enum class Linked : std::uint8_t {
 // are met or come by; the members of a set are a circle, which becomes free as one when the last entity has left.
 class Components {
 public:
-    // `remembered_ids`: of how many events labels are taken, where the component keeps them.
-    Components(const quickthorn_component& declared, const HistoryLimits& limits, std::uint32_t remembered_ids,
+    // `most_labelled`: of how many events labels are taken, where the component keeps them.
+    Components(const quickthorn_component& declared, const HistoryLimits& limits, std::uint32_t most_labelled,
                Region& region);
 
     // Bytes that are carved from the region.
     static std::size_t table_bytes(const quickthorn_component& declared, const HistoryLimits& limits,
-                                   std::uint32_t remembered_ids);
+                                   std::uint32_t most_labelled);
 
     const quickthorn_component& declared() const { return declared_; }
     std::uint32_t entities() const { return nodes_.keys(); }

@@ -38,6 +38,10 @@ std::vector<std::uint32_t> sources_of(const quickthorn_library& library) {
     return slot_counts;
 }
 
+// How many frauds are kept of a field's entities or of a component's. Where few ids are remembered, frauds of events
+// that are forgotten still have room.
+std::uint32_t most_frauds(const EngineLimits& limits) { return std::max<std::uint32_t>(limits.remembered_ids, 1024); }
+
 std::size_t region_bytes(const quickthorn_library& library, const EngineLimits& limits) {
     std::size_t bytes = SeenIds::bytes(limits.remembered_ids) + limits.history_bytes + 4096;
     bytes += LabelledEvents::bytes(limits.remembered_ids, label_keepers(library));
@@ -45,12 +49,12 @@ std::size_t region_bytes(const quickthorn_library& library, const EngineLimits& 
         bytes += EntityHistory::table_bytes(group, limits.history);
     }
     for (const quickthorn_component& component : components_of(library)) {
-        bytes += Components::table_bytes(component, limits.history, limits.remembered_ids);
+        bytes += Components::table_bytes(component, limits.history, most_frauds(limits));
     }
     for (const std::uint32_t slot_count : sources_of(library)) {
         bytes += SignalTable::table_bytes(slot_count, limits.history);
     }
-    return bytes + library.fraud_count * KnownFrauds::bytes(limits.remembered_ids);
+    return bytes + library.fraud_count * KnownFrauds::bytes(most_frauds(limits));
 }
 
 }  // namespace
@@ -67,12 +71,12 @@ EngineState::EngineState(const quickthorn_library& library, const EngineLimits& 
     }
     components.reserve(library.component_count);
     for (const quickthorn_component& component : components_of(library)) {
-        components.emplace_back(component, limits.history, limits.remembered_ids, region);
+        components.emplace_back(component, limits.history, most_frauds(limits), region);
     }
     known_frauds.reserve(library.fraud_count);
     looked_up.resize(library.slot_count);
     for (const std::uint32_t slot : fraud_slots_of(library)) {
-        known_frauds.emplace_back(region, slot, limits.remembered_ids);
+        known_frauds.emplace_back(region, slot, most_frauds(limits));
         looked_up[slot] = known_frauds.back().view();
     }
     const std::vector<std::uint32_t> sources = sources_of(library);
