@@ -235,7 +235,7 @@ PyMethodDef methods[] = {
     {"_read_features", as_method(engine_read_features), METH_FASTCALL,
      "_read_features($self, event, /)\n--\n\nThe feature vector as it stands, as a tuple; nothing is updated."},
     {"_run_batch", as_method(run_batch), METH_FASTCALL,
-     "_run_batch($self, events, pass_name, threads=1, labels=None, signals=None, /)\n--\n\n"
+     "_run_batch($self, events, pass_name, columns=None, threads=1, labels=None, signals=None, /)\n--\n\n"
      "Run every event of an Arrow object; a replay by so many threads, or telling feeds meanwhile."},
     {"_verify_golden", as_method(verify_golden), METH_FASTCALL,
      "_verify_golden($self, vectors, margins, scores, leaves, contributions, /)\n--\n\nThe first disagreement, or "
