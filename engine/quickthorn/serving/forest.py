@@ -46,8 +46,9 @@ class Forest(_native.Forest):
                            float64 [features + 1], or [outputs, features + 1]; ``out=`` takes an array to write to
     ``contributions_batch(rows)``  likewise, [n, features + 1] or [n, outputs, features + 1]
 
-    Contributions are the Shapley values of path-dependent TreeSHAP, exact to float64, and add up to the margin. They
-    are for forests compiled with ``contributions=True``; without, they raise BundleError.
+    Contributions are the Shapley values of path-dependent TreeSHAP and add up to the margin, both within rounding
+    (docs/EXPLANATIONS.md has the figures). They are for forests compiled with ``contributions=True``; without, they
+    raise BundleError.
 
     ``score`` and ``margin`` are for models of one output; with several they raise RowError. A forest keeps no state: it
     may be called from any number of threads at once, and the calls over many rows let other threads run meanwhile.
