@@ -21,7 +21,7 @@ from quickthorn.event import Signal
 from quickthorn.native import _native
 from quickthorn.serving import state_file
 from quickthorn.serving.batch import Batch
-from quickthorn.serving.engine_parts import engine_limits, engine_parts
+from quickthorn.serving.engine_parts import engage_kill_switch, engine_limits, engine_parts
 from quickthorn.serving.golden_replay import golden_engine, replay_disagreement
 from quickthorn.serving.policy import policy_of, scores_are_probabilities
 from quickthorn.serving.signals import as_row, source_named
@@ -124,9 +124,7 @@ class Engine(_native.Engine):
         engine.bundle_id = bundle.bundle_id
         engine._layout = _layout(manifest, max_keys, max_history_bytes)
         engine._state_keys = StateKeys(secret)
-        kill_switch = manifest.policy.kill_switch if manifest.policy else None
-        if kill_switch is not None and kill_switch.active:
-            engine.engage_kill_switch(kill_switch.outcome)
+        engage_kill_switch(engine, manifest.policy)
         _prove(engine, parts, bundle, origin)
         if state is not None:
             engine.restore_state(state)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quickthorn.bundle import Bundle, Manifest, SchemaField
 from quickthorn.serving.policy import decision_parts
+
+if TYPE_CHECKING:
+    from quickthorn.decision import Policy
+    from quickthorn.native import _native
 
 
 def engine_parts(bundle: Bundle) -> dict[str, Any]:
@@ -19,6 +23,12 @@ def engine_parts(bundle: Bundle) -> dict[str, Any]:
         "bundle_id": bundle.bundle_id,
         **decision_parts(bundle),
     }
+
+
+def engage_kill_switch(engine: _native.Engine, policy: Policy | None) -> None:
+    """Begin with the kill switch on where the bundle's policy says so."""
+    if policy is not None and policy.kill_switch is not None and policy.kill_switch.active:
+        engine._set_kill_switch(policy.kill_switch.outcome)
 
 
 def engine_limits(manifest: Manifest, max_keys: int, history_bytes: int) -> dict[str, int]:

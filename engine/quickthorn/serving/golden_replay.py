@@ -12,7 +12,7 @@ from quickthorn.bundle.golden_events import GOLDEN_KEY, TOLERANCE, GoldenDecisio
 from quickthorn.bundle.manifest import GOLDEN_DECISIONS, GOLDEN_EVENT_FEATURES, GOLDEN_EVENTS, library_member
 from quickthorn.errors import EventError, QuickthornError
 from quickthorn.native import _native
-from quickthorn.serving.engine_parts import engine_limits, engine_parts
+from quickthorn.serving.engine_parts import engage_kill_switch, engine_limits, engine_parts
 from quickthorn.serving.signals import as_row, source_named
 
 # What golden events leave in the engine that they are told to: a few keys, and some hundred rows of each.
@@ -34,9 +34,7 @@ def golden_engine(library: object, parts: dict[str, Any], bundle: Bundle) -> _na
         raise_errors=False,
         **parts,
     )
-    policy = bundle.manifest.policy
-    if policy is not None and policy.kill_switch is not None and policy.kill_switch.active:
-        engine._set_kill_switch(policy.kill_switch.outcome)
+    engage_kill_switch(engine, bundle.manifest.policy)
     return engine
 
 
