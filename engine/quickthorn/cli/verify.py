@@ -93,12 +93,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _checked(path: Path, bundle: Bundle, trust: Trust | None, steps: Steps) -> dict[str, Any]:
-    from quickthorn.native import _native
     from quickthorn.serving import Engine
+    from quickthorn.serving.target import runnable_targets
 
     signers = trust.check(bundle, str(path)) if trust is not None else ()
     targets = bundle.manifest.targets
-    runs = [target for target in targets if _native.processor_supports(target)]
+    runs = runnable_targets(targets)
     for target in runs or targets[:1]:
         steps(f"hold {target} to the golden vectors and events")
         # Read again, so that what is mapped was verified in the very bytes that are mapped.

@@ -33,19 +33,18 @@ from quickthorn.compiling.library import link_libraries
 from quickthorn.compiling.provenance import forest_summary, tool_versions
 from quickthorn.compiling.proving import DecidingForest, Golden, golden_of, proven
 from quickthorn.compiling.source_model import category_texts, category_values, trained_model
-from quickthorn.compiling.toolchain import Compiler, check_targets, find_compilers, machine_of
+from quickthorn.compiling.toolchain import Compiler, check_targets, find_compilers, machine_of, provable_targets
 from quickthorn.decision import Policy
 from quickthorn.decision.compiled import compile_conditions
 from quickthorn.decision.policy_file import read_policy
 from quickthorn.decision.reasons import ReasonMap
-from quickthorn.errors import CalibrationError, FeatureError, ModelError, PolicyError, ReasonError, ToolchainError
+from quickthorn.errors import CalibrationError, FeatureError, ModelError, PolicyError, ReasonError
 from quickthorn.event import Field, Money
 from quickthorn.features import FeatureSet
 from quickthorn.features.built_in import constant_tables, text_fields
 from quickthorn.features.lowering import LoweredFeatures, lower
 from quickthorn.features.plan import Plan, plan
 from quickthorn.features.signals import sources_of
-from quickthorn.native import _native
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -118,9 +117,7 @@ def compile_bundle(
         raise ModelError("contributions: expected a model whose margins they explain, found none")
     targets = check_targets(target)
     compilers = find_compilers(targets)
-    runnable = [level for level in targets if _native.processor_supports(level)]
-    if not runnable:
-        raise ToolchainError(f"target: expected one that this processor runs, to prove it here, found {target}")
+    runnable = provable_targets(targets, target)
     planned = plan(features)
     forest = None
     if model is not None and policy is not None:

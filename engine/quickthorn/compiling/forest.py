@@ -12,10 +12,9 @@ from quickthorn.compiling.golden import golden_vectors
 from quickthorn.compiling.library import link_libraries
 from quickthorn.compiling.provenance import forest_summary, tool_versions
 from quickthorn.compiling.source_model import trained_model
-from quickthorn.compiling.toolchain import check_targets, find_compilers
-from quickthorn.errors import ModelError, ToolchainError
+from quickthorn.compiling.toolchain import check_targets, find_compilers, provable_targets
+from quickthorn.errors import ModelError
 from quickthorn.forest.ensemble import Ensemble
-from quickthorn.native import _native
 from quickthorn.serving import Forest
 
 
@@ -30,9 +29,7 @@ def compile_forest(
     """What ``quickthorn.compile_model`` does."""
     targets = check_targets(target)
     compilers = find_compilers(targets)
-    runnable = [level for level in targets if _native.processor_supports(level)]
-    if not runnable:
-        raise ToolchainError(f"target: expected one that this processor runs, to prove it here, found {target}")
+    runnable = provable_targets(targets, target)
     loaded = trained_model(model, category_codes=category_codes, categories=categories)
     ensemble = loaded.ensemble
     _check_categories_are_read(ensemble, categories or {})

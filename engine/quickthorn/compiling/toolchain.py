@@ -12,6 +12,7 @@ from pathlib import Path
 
 from quickthorn.errors import ToolchainError
 from quickthorn.forest.emission import Vectors
+from quickthorn.serving.target import runnable_targets
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,14 @@ def check_targets(target: str | Sequence[str] | None) -> tuple[str, ...]:
     if not wanted:
         raise ToolchainError(f"target: expected one or several of {', '.join(known)}, found none")
     return tuple(level for level in known if level in wanted)
+
+
+def provable_targets(targets: tuple[str, ...], asked: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Those that this processor runs, on which what is compiled is proven; ToolchainError where there are none."""
+    runnable = runnable_targets(targets)
+    if not runnable:
+        raise ToolchainError(f"target: expected one that this processor runs, to prove it here, found {asked}")
+    return runnable
 
 
 def machine_of(target: str) -> str:

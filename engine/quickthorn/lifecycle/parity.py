@@ -17,6 +17,7 @@ from quickthorn.errors import BundleError
 from quickthorn.forest.importing import LoadedModel, load_model
 from quickthorn.native import _native
 from quickthorn.reference.contributions import contributions_of
+from quickthorn.serving.target import runnable_targets
 
 Rows = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -121,7 +122,7 @@ def parity(
             f"{origin}: expected the model that it was compiled from, of {manifest.forest.trees} trees, "
             f"found one of {loaded.ensemble.tree_count}"
         )
-    targets = tuple(target for target in manifest.targets if _native.processor_supports(target))
+    targets = runnable_targets(manifest.targets)
     if not targets:
         raise BundleError(f"{origin}: expected a library that this processor runs, found {', '.join(manifest.targets)}")
     forests = {target: _forest(bundle, manifest, target) for target in targets}
