@@ -71,9 +71,8 @@ struct SipState {
 constexpr std::size_t lanes = 8;
 constexpr std::size_t most_words = 3;  // of the longest decimal text, its length in the last byte
 using Lanes __attribute__((vector_size(8 * lanes))) = std::uint64_t;
-using HashLanes = void (*)(const HashKey& key, const Lanes* words, std::size_t word_count, Hash128* hashes);
 
-[[gnu::always_inline]] inline void hash_lanes(const HashKey& key, const Lanes* words, std::size_t word_count,
+[[gnu::always_inline]] inline void hash_words(const HashKey& key, const Lanes* words, std::size_t word_count,
                                               Hash128* hashes) {
     SipState<Lanes> state(key);
     for (std::size_t word = 0; word < word_count; ++word) state.absorb(words[word]);
@@ -83,46 +82,75 @@ using HashLanes = void (*)(const HashKey& key, const Lanes* words, std::size_t w
     for (std::size_t lane = 0; lane < lanes; ++lane) hashes[lane] = {low[lane], high[lane]};
 }
 
-void hash_lanes_anywhere(const HashKey& key, const Lanes* words, std::size_t word_count, Hash128* hashes) {
-    hash_lanes(key, words, word_count, hashes);
+// A number of at most seven digits is one word: its decimal text, and its length in the last byte. All digits come at
+// once: the number is split into halves, quarters and digits within the word, the first digit in its lowest byte (after
+// Khuong, "How to print integers really fast", 2017).
+constexpr std::uint64_t short_numbers = 10'000'000;
+
+[[gnu::always_inline]] inline void hash_short(const HashKey& key, const std::int64_t* numbers, Hash128* hashes) {
+    Lanes value;
+    std::memcpy(&value, numbers, sizeof value);
+    const Lanes halves = value * 109'951'163 >> 40;  // value / 10'000
+    Lanes digits = halves | (value - 10'000 * halves) << 32;
+    const Lanes hundreds = (digits * 10'486 >> 20) & 0x0000'007f'0000'007f;
+    digits = hundreds | (digits - 100 * hundreds) << 16;
+    const Lanes tens = (digits * 103 >> 10) & 0x000f'000f'000f'000f;
+    digits = tens | (digits - 10 * tens) << 8;
+    Lanes length = Lanes{} + 1;
+    for (std::uint64_t power = 10; power < short_numbers; power *= 10) {
+        length -= (Lanes)(value >= power);  // a comparison that holds is minus one
+    }
+    const Lanes word = (digits | 0x3030'3030'3030'3030) >> 8 * (8 - length) | length << 56;
+    hash_words(key, &word, 1, hashes);
 }
+
+// Both of several numbers at once, as wide as the processor can.
+struct HashLanes {
+    void (*of_words)(const HashKey& key, const Lanes* words, std::size_t word_count, Hash128* hashes);
+    void (*of_short)(const HashKey& key, const std::int64_t* numbers, Hash128* hashes);
+};
+
+constexpr HashLanes lanes_anywhere{
+    [](const HashKey& key, const Lanes* words, std::size_t word_count, Hash128* hashes) {
+        hash_words(key, words, word_count, hashes);
+    },
+    [](const HashKey& key, const std::int64_t* numbers, Hash128* hashes) { hash_short(key, numbers, hashes); },
+};
 
 #if defined(__x86_64__)
-[[gnu::target("avx2")]] void hash_lanes_avx2(const HashKey& key, const Lanes* words, std::size_t word_count,
+[[gnu::target("avx2")]] void hash_words_avx2(const HashKey& key, const Lanes* words, std::size_t word_count,
                                              Hash128* hashes) {
-    hash_lanes(key, words, word_count, hashes);
+    hash_words(key, words, word_count, hashes);
 }
 
-[[gnu::target("avx512f")]] void hash_lanes_avx512(const HashKey& key, const Lanes* words, std::size_t word_count,
-                                                  Hash128* hashes) {
-    hash_lanes(key, words, word_count, hashes);
+[[gnu::target("avx2")]] void hash_short_avx2(const HashKey& key, const std::int64_t* numbers, Hash128* hashes) {
+    hash_short(key, numbers, hashes);
+}
+
+[[gnu::target("avx512f,avx512dq")]] void hash_words_avx512(const HashKey& key, const Lanes* words,
+                                                           std::size_t word_count, Hash128* hashes) {
+    hash_words(key, words, word_count, hashes);
+}
+
+[[gnu::target("avx512f,avx512dq")]] void hash_short_avx512(const HashKey& key, const std::int64_t* numbers,
+                                                           Hash128* hashes) {
+    hash_short(key, numbers, hashes);
 }
 
 HashLanes widest_lanes() {
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f")) return hash_lanes_avx512;
-    return __builtin_cpu_supports("avx2") ? hash_lanes_avx2 : hash_lanes_anywhere;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) {
+        return {hash_words_avx512, hash_short_avx512};
+    }
+    if (__builtin_cpu_supports("avx2")) return {hash_words_avx2, hash_short_avx2};
+    return lanes_anywhere;
 }
 #else
-HashLanes widest_lanes() { return hash_lanes_anywhere; }
+HashLanes widest_lanes() { return lanes_anywhere; }
 #endif
 
 // The decimal text of a number as words of a message, and after it its length; says how many words that takes.
 std::size_t decimal_message(std::int64_t number, std::array<std::uint64_t, most_words>& message) {
-    message = {};
-    if (number >= 0 && number < 10'000'000) {
-        // All digits at once: the number is split into halves, quarters and digits within one word, the first digit in
-        // its lowest byte (after Khuong, "How to print integers really fast", 2017).
-        const auto value = static_cast<std::uint64_t>(number);
-        std::uint64_t digits = value / 10'000 | value % 10'000 << 32;
-        const std::uint64_t hundreds = (digits * 10'486 >> 20) & 0x0000'007f'0000'007f;
-        digits = hundreds | (digits - 100 * hundreds) << 16;
-        const std::uint64_t tens = (digits * 103 >> 10) & 0x000f'000f'000f'000f;
-        digits = tens | (digits - 10 * tens) << 8;
-        const int leading = number == 0 ? 7 : std::countr_zero(digits) / 8;
-        message[0] = (digits | 0x3030'3030'3030'3030) >> 8 * leading | std::uint64_t(8 - leading) << 56;
-        return 1;
-    }
     std::array<char, 8 * most_words> text{};
     const auto end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
     const auto length = static_cast<std::size_t>(end - text.data());
@@ -155,8 +183,16 @@ Hash128 keyed_hash(const HashKey& key, std::string_view bytes) {
 }
 
 void keyed_hashes(const HashKey& key, std::span<const std::int64_t> numbers, Hash128* hashes) {
-    static const HashLanes hash_them = widest_lanes();
+    static const HashLanes hash_lanes = widest_lanes();
     for (; numbers.size() >= lanes; numbers = numbers.subspan(lanes), hashes += lanes) {
+        bool all_short = true;
+        for (std::size_t lane = 0; lane < lanes; ++lane) {
+            all_short &= static_cast<std::uint64_t>(numbers[lane]) < short_numbers;
+        }
+        if (all_short) {
+            hash_lanes.of_short(key, numbers.data(), hashes);
+            continue;
+        }
         std::array<Lanes, most_words> words;
         std::size_t fewest = most_words;
         std::size_t most = 0;
@@ -168,7 +204,7 @@ void keyed_hashes(const HashKey& key, std::span<const std::int64_t> numbers, Has
             most = std::max(most, count);
         }
         if (fewest == most) {
-            hash_them(key, words.data(), most, hashes);
+            hash_lanes.of_words(key, words.data(), most, hashes);
         } else {
             for (std::size_t lane = 0; lane < lanes; ++lane) hashes[lane] = hash_of(key, numbers[lane]);
         }
