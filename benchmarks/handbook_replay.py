@@ -37,7 +37,7 @@ class Transaction(qt.Event):
     customer_id: qt.Entity
     terminal_id: qt.Entity
     amount_cents: qt.Money = qt.field(minor_units=True)
-    fraud: qt.Number
+    fraud: qt.Boolean
 
 
 @qt.kernel
@@ -81,6 +81,8 @@ def by_quickthorn(path: Path) -> tuple[Callable[[], Columns], str]:
     from quickthorn.replay import replay
 
     table = pyarrow.parquet.read_table(path)
+    fraud = table.schema.get_field_index("fraud")
+    table = table.set_column(fraud, "fraud", table["fraud"].cast("bool"))
     features = handbook_features()
     compile_bundle(features=features, output=path.parent / "handbook.qt", cache=path.parent / "cache")
 
