@@ -200,31 +200,20 @@ void Engine::give_way() const {
     while (waiting_.load(std::memory_order_relaxed) != 0) std::this_thread::yield();
 }
 
-Engine::Key Engine::key_of(const EventRow& event, const quickthorn_group& group) {
-    Key key;
-    key.hash = event.hash(group.entity_slots[0]);
-    key.present = event.present(group.entity_slots[0]);
-    for (std::uint32_t entity = 1; entity < group.entity_count; ++entity) {
-        key.hash = joined(key.hash, event.hash(group.entity_slots[entity]));
-        key.present = key.present && event.present(group.entity_slots[entity]);
-    }
-    return key;
-}
-
 // All keys are hashed by the time an event arrives here: what they lead to is fetched for all of them together, not in
 // turn. meet() goes on to their rows, so that nothing is waited for once the first kernel runs.
 void Engine::prefetch(const EventRow& event) {
     state_->seen_ids.prefetch(event.id());
     const std::span<EntityHistory> histories = state_->histories;
     for (std::size_t i = 0; i < histories.size(); ++i) {
-        keys_[i] = key_of(event, histories[i].group());
+        set_key(event, histories[i].group(), keys_[i]);
         histories[i].prefetch(keys_[i].hash);
     }
     for (Components& components : state_->components) components.prefetch(event.slots(), event.hashes());
     for (const quickthorn_signal& signal : signals_of(library_)) {
         state_->signals[signal.source].prefetch(event.hash(signal.entity_slot));
     }
-    for (std::size_t i = 0; i < histories.size(); ++i) histories[i].prefetch_record(keys_[i].hash);
+    for (std::size_t i = 0; i < histories.size(); ++i) histories[i].prefetch_record(keys_[i].hash, keys_[i].entity);
 }
 
 Engine::Meeting Engine::meet(const EventRow& event) {
@@ -234,7 +223,7 @@ Engine::Meeting Engine::meet(const EventRow& event) {
     const std::span<EntityHistory> histories = state_->histories;
     for (std::size_t i = 0; i < histories.size(); ++i) {
         Key& key = keys_[i];
-        key.entity = key.present ? histories[i].find(key.hash, view) : nullptr;
+        key.entity = key.present ? histories[i].find(key.hash, view, key.entity) : nullptr;
         if (key.entity == nullptr) continue;
         histories[i].prefetch_rows(*key.entity);
         if (event.time_us() < key.entity->newest_us) meeting.status = Status::late;

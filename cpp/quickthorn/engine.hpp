@@ -114,7 +114,14 @@ private:
     EventView view_of(const EventRow& event) const {
         return {event.time_us(), event.slots(), event.hashes(), state_->totals.clock_us, 0, state_->looked_up.data()};
     }
-    static Key key_of(const EventRow& event, const quickthorn_group& group);
+    static void set_key(const EventRow& event, const quickthorn_group& group, Key& key) {
+        key.hash = event.hash(group.entity_slots[0]);
+        key.present = event.present(group.entity_slots[0]);
+        for (std::uint32_t entity = 1; entity < group.entity_count; ++entity) {
+            key.hash = joined(key.hash, event.hash(group.entity_slots[entity]));
+            key.present = key.present && event.present(group.entity_slots[entity]);
+        }
+    }
     // Whether the limits left something out.
     static bool is_capped(Stored stored) { return stored == Stored::over_limit || stored == Stored::out_of_space; }
     static bool is_capped(Linked linked) { return linked == Linked::over_cap || linked == Linked::out_of_space; }

@@ -7,11 +7,7 @@
 #include <cstring>
 
 namespace quickthorn {
-namespace {
-
-constexpr std::size_t cache_line = 64;
-
-}  // namespace
+namespace {}  // namespace
 
 EntityHistory::EntityHistory(const quickthorn_group& group, const HistoryLimits& limits, Region& region,
                              RowSpace& space)
@@ -33,21 +29,29 @@ std::int64_t EntityHistory::row_time_us(KeyRecord& entity, std::int64_t position
     return time_us;
 }
 
+// Each line once, as far as that is seen at a glance: what is on its way holds up what comes after it.
 void EntityHistory::prefetch_rows(KeyRecord& entity) {
     if (entity.capacity == 0) return;
-    for (const std::int64_t position : {entity.first, entity.last - 1, entity.last}) {
-        __builtin_prefetch(row(entity, position), 1);
-    }
+    const std::byte* rows = store_.rows(entity.rows);
+    const auto fetch = [&](std::int64_t position) {
+        const std::byte* place = rows + static_cast<std::size_t>(position & mask(entity)) * group_.row_bytes;
+        __builtin_prefetch(place);
+        // As it moves on, a window soon comes to the row after next.
+        __builtin_prefetch(place + 2 * group_.row_bytes);
+    };
+    const std::int64_t newest = entity.last - 1;
+    __builtin_prefetch(row(entity, entity.last), 1);
+    fetch(entity.first);
+    fetch(newest);
     const auto* state = static_cast<const std::byte*>(entity.state());
+    std::array<std::int64_t, 2> before{entity.first, newest};
     for (std::uint32_t window = 0; window < group_.window_count; ++window) {
         std::array<std::int64_t, 2> ends;
         std::memcpy(ends.data(), state + group_.window_offsets[window], sizeof ends);
-        for (const std::int64_t position : ends) {
-            // As it moves on, a window soon comes to the next line.
-            const std::byte* end = row(entity, position);
-            __builtin_prefetch(end);
-            __builtin_prefetch(end + cache_line);
-        }
+        // Windows of one delay end at the same row.
+        if (ends[0] != before[0]) fetch(ends[0]);
+        if (ends[1] != before[1] && ends[1] < newest) fetch(ends[1]);
+        before = ends;
     }
 }
 

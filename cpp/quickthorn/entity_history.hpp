@@ -51,17 +51,20 @@ public:
     const quickthorn_group& group() const { return group_; }
     std::uint32_t keys() const { return table_.keys(); }
 
-    // What read() and store() will look at, in steps each of which needs the one before: where the entity is found, the
-    // record that is there, the one behind it if it is another's, and of its rows the oldest, the newest, the next and
-    // those at which windows begin and end.
+    // What read() and store() will look at, in steps each of which needs what the one before fetched: where the entity
+    // is found, the record that is there, the one behind it if it is another's, and of its rows the oldest, the newest,
+    // the next and those at which windows begin and end. `known` is a record that may be the entity's, or null, and
+    // goes from each step to the next, and at last to find().
     [[gnu::always_inline]] void prefetch(const Hash128& entity) const { table_.prefetch(entity); }
-    void prefetch_record(const Hash128& entity) const { table_.prefetch_record(entity); }
-    void prefetch_next_record(const Hash128& entity) const { table_.prefetch_next_record(entity); }
+    void prefetch_record(const Hash128& entity, KeyRecord*& known) { known = table_.first_record(entity); }
+    void prefetch_next_record(const Hash128& entity, KeyRecord*& known) { known = table_.next_record(entity, known); }
     void prefetch_rows(KeyRecord& entity);
-    // The entity's record, whether or not the entity has expired; null where there is none.
-    KeyRecord* record_of(const Hash128& entity) { return table_.find(entity); }
-    // The entity as the event finds it: null for one never seen, or forgotten. `known` is what record_of() returned
-    // some events before, or null.
+    void prefetch_rows(const Hash128& entity, KeyRecord*& known) {
+        if (known == nullptr) return;
+        if (known->hash != entity) known = table_.find(entity);
+        if (known != nullptr) prefetch_rows(*known);
+    }
+    // The entity as the event finds it: null for one never seen, or forgotten.
     KeyRecord* find(const Hash128& entity, const EventView& event, KeyRecord* known = nullptr) {
         // A record that was given up since says so, or has another's hash.
         const bool stands = known != nullptr && known->hash == entity && known->newest_us != KeyTable::no_time;

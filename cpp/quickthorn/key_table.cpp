@@ -25,22 +25,6 @@ KeyTable::KeyTable(Region& region, std::uint32_t max_keys, std::uint32_t state_b
     records_ = region.at<std::byte>(region.carve(stride_ * max_keys));
 }
 
-inline void KeyTable::prefetch_record(std::uint32_t number) const {
-    if (number == 0) return;
-    const std::byte* first = records_ + (number - 1) * stride_;
-    const std::size_t bytes = std::min(stride_, prefetched_bytes);
-    for (std::size_t at = 0; at < bytes; at += cache_line) __builtin_prefetch(first + at, 1);
-}
-
-void KeyTable::prefetch_record(const Hash128& hash) const { prefetch_record(heads_[bucket(hash)]); }
-
-void KeyTable::prefetch_next_record(const Hash128& hash) const {
-    const std::uint32_t number = heads_[bucket(hash)];
-    if (number == 0) return;
-    const auto* first = reinterpret_cast<const KeyRecord*>(records_ + (number - 1) * stride_);
-    if (first->hash != hash) prefetch_record(first->next);
-}
-
 KeyRecord* KeyTable::find(const Hash128& hash) {
     for (std::uint32_t number = heads_[bucket(hash)]; number != 0;) {
         KeyRecord* candidate = record(number);

@@ -1,6 +1,8 @@
 // Finds an entity's record by its hash; grows one bucket at a time, so that no decision ever pays for a rehash.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #include "quickthorn/identity.hpp"
@@ -31,13 +33,15 @@ public:
 
     KeyTable(Region& region, std::uint32_t max_keys, std::uint32_t state_bytes);
 
-    // The first line that find() looks at; then the first record of that bucket, state and all, which mostly is the one
-    // that it finds. Between the two of one key there is to be the first of others.
-    // Inlined always: GCC takes a call of what only prefetches for one without an effect, and drops it.
+    // What find() looks at, in steps between which there are to be the same ones of other keys: the line where the
+    // bucket begins; its first record, which mostly is the one that is looked for; where that is another key's, the one
+    // behind it. The records, state and all, are on their way into the cache when they are returned; null where there
+    // is none. Inlined always: GCC takes a call of what only prefetches for one without an effect, and drops it.
     [[gnu::always_inline]] void prefetch(const Hash128& hash) const { __builtin_prefetch(&heads_[bucket(hash)]); }
-    void prefetch_record(const Hash128& hash) const;
-    // Where the first record of the bucket is another key's, the one behind it.
-    void prefetch_next_record(const Hash128& hash) const;
+    KeyRecord* first_record(const Hash128& hash) { return fetched(heads_[bucket(hash)]); }
+    KeyRecord* next_record(const Hash128& hash, KeyRecord* first) {
+        return first == nullptr || first->hash == hash ? first : fetched(first->next);
+    }
 
     KeyRecord* find(const Hash128& hash);
 
@@ -74,7 +78,14 @@ private:
 
     static std::size_t record_stride(std::uint32_t state_bytes);
 
-    [[gnu::always_inline]] void prefetch_record(std::uint32_t number) const;
+    KeyRecord* fetched(std::uint32_t number) {
+        if (number == 0) return nullptr;
+        KeyRecord* const found = record(number);
+        const auto* first = reinterpret_cast<const std::byte*>(found);
+        const std::size_t bytes = std::min(stride_, prefetched_bytes);
+        for (std::size_t at = 0; at < bytes; at += cache_line) __builtin_prefetch(first + at, 1);
+        return found;
+    }
     std::uint32_t bucket(const Hash128& hash) const {
         const auto low = static_cast<std::uint32_t>(hash.low);
         const std::uint32_t wide = low & (2 * extent_->level - 1);

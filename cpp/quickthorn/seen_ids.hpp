@@ -21,6 +21,8 @@ public:
     // Inlined always: GCC takes a call of what only prefetches for one without an effect, and drops it.
     [[gnu::always_inline]] void prefetch(const Hash128& id, std::uint32_t others = 0) const {
         __builtin_prefetch(&index_[home(tag(id))], 1);
+        // A search may go on into the next line.
+        __builtin_prefetch(&index_[(home(tag(id)) + 2) & mask_], 1);
         if (ring_->full == 0) return;
         __builtin_prefetch(&index_[home(tag(ids_[leaving(others)]))], 1);
         __builtin_prefetch(&ids_[leaving(others + far_ahead)]);

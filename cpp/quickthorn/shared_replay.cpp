@@ -152,21 +152,30 @@ void SharedReplay::take_unit(std::size_t unit) {
     }
 }
 
+// While the event of this place has its turn, what later ones will look at is on its way.
+[[gnu::always_inline]] inline void SharedReplay::fetch_ahead(EntityHistory& history, std::span<Engine::Key> keys,
+                                                             std::size_t place) {
+    const auto coming = [&](std::size_t ahead, const auto& fetch) {
+        if (place + ahead < keys.size()) fetch(keys[place + ahead]);
+    };
+    coming(bucket_ahead, [&](Engine::Key& key) { history.prefetch(key.hash); });
+    coming(record_ahead, [&](Engine::Key& key) { history.prefetch_record(key.hash, key.entity); });
+    for (const std::size_t ahead : next_record_ahead) {
+        coming(ahead, [&](Engine::Key& key) { history.prefetch_next_record(key.hash, key.entity); });
+    }
+    coming(rows_ahead, [&](Engine::Key& key) { history.prefetch_rows(key.hash, key.entity); });
+}
+
 void SharedReplay::take_group(std::size_t unit, EntityHistory& history) {
     const quickthorn_group& group = history.group();
     const std::span<Engine::Key> keys = std::span(keys_).subspan(unit * chunk_events, events_);
     for (std::size_t place = 0; place < events_; ++place) {
-        keys[place] = common_[place].valid ? Engine::key_of(*rows_[place], group) : Engine::Key{};
+        keys[place].entity = nullptr;
+        keys[place].present = false;
+        if (common_[place].valid) Engine::set_key(*rows_[place], group, keys[place]);
     }
     for (std::size_t place = 0; place < events_; ++place) {
-        if (place + bucket_ahead < events_) history.prefetch(keys[place + bucket_ahead].hash);
-        if (place + record_ahead < events_) history.prefetch_record(keys[place + record_ahead].hash);
-        if (place + next_record_ahead < events_) history.prefetch_next_record(keys[place + next_record_ahead].hash);
-        if (place + rows_ahead < events_ && keys[place + rows_ahead].present) {
-            Engine::Key& coming = keys[place + rows_ahead];
-            coming.entity = history.record_of(coming.hash);
-            if (coming.entity != nullptr) history.prefetch_rows(*coming.entity);
-        }
+        fetch_ahead(history, keys, place);
         Effect& effect = this->effect(unit, place) = {};
         const Engine::Key& key = keys[place];
         const EventView view = view_of(place);

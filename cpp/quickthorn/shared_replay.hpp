@@ -1,6 +1,7 @@
 // Replay of many events by several threads, with the results of one event after the other.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <barrier>
 #include <cstddef>
@@ -45,7 +46,9 @@ public:
 private:
     static constexpr std::int64_t chunk_events = 512;
     // How many events before its turn the parts of an event's memory are fetched, each found through the one before.
-    static constexpr std::size_t bucket_ahead = 16, record_ahead = 12, next_record_ahead = 8, rows_ahead = 4;
+    // A record may be the third of its bucket.
+    static constexpr std::size_t bucket_ahead = 16, record_ahead = 12, rows_ahead = 4;
+    static constexpr std::array<std::size_t, 2> next_record_ahead{9, 6};
     // How many vectors are derived before they are written to the columns, a cache line of each.
     static constexpr std::size_t vectors_at_once = 8;
 
@@ -75,6 +78,7 @@ private:
     void go_one_by_one(const Call& call);
     void take_unit(std::size_t unit);
     void take_group(std::size_t unit, EntityHistory& history);
+    void fetch_ahead(EntityHistory& history, std::span<Engine::Key> keys, std::size_t place);
     void take_component(std::size_t unit, Components& components);
     void derive(unsigned thread, const Call& call);
     void count_effects();
