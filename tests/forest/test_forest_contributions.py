@@ -28,7 +28,7 @@ from quickthorn.compiling.toolchain import (
     target_vectors,
 )
 from quickthorn.errors import ModelError
-from quickthorn.forest import explanation, explanation_blocks, explanation_emission
+from quickthorn.forest import explanation_blocks, explanation_emission, quadrature
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.explanation import explain
 from quickthorn.forest.explanation_emission import emit_contributions
@@ -223,8 +223,8 @@ def test_the_reference_is_the_definition(training: Any) -> None:
 
 
 @st.composite
-def small_forests(draw: st.DrawFn) -> Ensemble:
-    """One to three trees of up to ten splits on three features: repeated on paths, stumps, chains and lone leaves."""
+def small_forests(draw: st.DrawFn, features: int = 3) -> Ensemble:
+    """One to three trees of up to ten splits on few features: repeated on paths, stumps, chains and lone leaves."""
     roots, left, right, leaf_count, splits = [], [], [], 0, 0
     for _ in range(draw(st.integers(1, 3))):
         shape = draw(shapes())
@@ -247,7 +247,7 @@ def small_forests(draw: st.DrawFn) -> Ensemble:
         source="lightgbm",
         source_version=None,
         objective="regression",
-        feature_count=3,
+        feature_count=features,
         feature_names=None,
         precision="float64",
         sum_precision="float64",
@@ -255,7 +255,7 @@ def small_forests(draw: st.DrawFn) -> Ensemble:
         zero_threshold=0.0,
         negative_fractions_truncate=False,
         roots=np.array(roots, np.int32),
-        feature=column(st.integers(0, 2), np.int32),
+        feature=column(st.integers(0, features - 1), np.int32),
         threshold=column(st.sampled_from([-1.0, 0.0, 0.5, 2.0]), np.float64),
         left=np.array(left, np.int32),
         right=np.array(right, np.int32),
@@ -343,7 +343,7 @@ def test_fewer_points_are_as_right_as_is_proven(
     with monkeypatch.context() as patch:
         patch.setattr(explanation_emission, "MOST_SPLITS", -1)
         expected = build(ensemble)(rows)
-    monkeypatch.setattr(explanation, "_INTEGRATED_TO", part)
+    monkeypatch.setattr(quadrature, "_INTEGRATED_TO", part)
     assert explain(ensemble).points < exact
     assert_near(build(ensemble)(rows), expected, ensemble, part / 2)
 

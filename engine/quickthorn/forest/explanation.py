@@ -25,35 +25,23 @@ Or it passed all of them, whose shares multiply to `seen`: then what is known of
 and the contribution is the same sum with the factor seen / (p + seen * q) ** 2.
 
 The integrand is a polynomial in p, whose degree is less by one than the number of different features on the longest
-path; half as many Gauss-Legendre points as there are features integrate it exactly.
-
-So many are hardly ever needed, because the shares of sides that rows seldom go to are small, and so are the factors of
-high powers of p. With n points the integral of f is wrong by (n!)**4 / ((2n + 1) * (2n)!**2) times a value that
-f's derivative of order 2n takes in [0, 1], over (2n)!. A path's factors are p + (1 - p) * r, at most 1 and of slope
-1 - r, and (1 - p) * r, at most r and of slope -r. So (1 + (1 - r) * t) and r * (1 + t), multiplied along each path and
-added up over the leaves, have in front of t**2n no less than that value, where no leaf is above 1; and in front of
-t**(2n + 1), what is left of a factor being its slope, no less than the value for any feature's contribution. Where a
-feature occurs again, the product of its tests' terms is no less than the one term that they are together.
+path; half as many Gauss-Legendre points as there are features integrate it exactly. So many are hardly ever needed:
+quadrature.py proves how few are enough.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import factorial
 
 import numpy as np
 import numpy.typing as npt
 
 from quickthorn.errors import ModelError
 from quickthorn.forest.ensemble import EVERY_OUTPUT, Ensemble
+from quickthorn.forest.quadrature import point_counts
 
 # The tables of 128 Gauss-Legendre points are good to the last digits, and so is what they integrate.
 MOST_FEATURES_ON_PATH = 256
-# To what part of half of what a tree's leaves differ by its integrals are proven to be right. What is found is hundreds
-# of times less, below the roundings of float32.
-_INTEGRATED_TO = 2e-6
-# With more points, there are as many as integrate exactly.
-_MOST_BOUNDED_POINTS = 16
 # The native walk keeps a few vectors a level on the stack.
 MOST_LEVELS = 4096
 # How much a split's cover may differ from what its children have together, which float32 sums of hessians do a little.
@@ -82,7 +70,7 @@ class Explanation:
     features_on_path: Numbers
     """int64 [t]: the most different features on a path of the tree"""
     points: Numbers
-    """int64 [t]: how many points integrate the tree's contributions to what float32 holds"""
+    """int64 [t]: how many points its contributions are integrated at, in blocks"""
     split_count: Numbers
     """int64 [t]: how many splits the tree has"""
     factor: Reals
@@ -139,48 +127,11 @@ def explain(ensemble: Ensemble) -> Explanation:
         depth=depth,
         tree=tree,
         features_on_path=on_path,
-        points=_points(ensemble, share, levels, on_path),
+        points=point_counts(ensemble, share, seen, tree, levels, -(-on_path // 2)),
         split_count=np.bincount(tree, minlength=ensemble.tree_count),
         factor=factor,
         expected=expected,
     )
-
-
-def gauss_legendre(count: int) -> tuple[Reals, Reals]:
-    """Points in (0, 1) and their weights, float64 [count] each, exact for polynomials of degree 2 * count - 1."""
-    points, weights = np.polynomial.legendre.leggauss(count)
-    return (points + 1.0) / 2.0, weights / 2.0
-
-
-def _points(ensemble: Ensemble, share: Reals, levels: list[Numbers], on_path: Numbers) -> Numbers:
-    """How many points each tree needs, at most as many as integrate exactly: see above."""
-    counts = np.arange(1, _MOST_BOUNDED_POINTS + 1)
-    terms = 2 * _MOST_BOUNDED_POINTS + 2
-    # Of the splits of a level, what is in front of each power of t. All their children are in the level below.
-    number = np.zeros(len(share), np.int64)
-    below = np.zeros((0, terms))
-    for level in reversed(levels):
-        sides = []
-        for child in (ensemble.left[level], ensemble.right[level]):
-            side = np.zeros((len(level), terms))
-            side[child < 0, 0] = 1.0
-            side[child >= 0] = below[number[child[child >= 0]]]
-            sides.append((side, np.pad(side, ((0, 0), (1, 0)))[:, :-1]))
-        (left, more_left), (right, more_right) = sides
-        part, rest = share[level, np.newaxis], 1.0 - share[level, np.newaxis]
-        below = np.maximum(
-            left + rest * (more_left + right + more_right), right + part * (more_right + left + more_left)
-        )
-        number[level] = np.arange(len(level))
-    exact = -(-on_path // 2)
-    rule = [factorial(n) ** 4 / ((2 * n + 1) * factorial(2 * n) ** 2) for n in counts.tolist()]
-    right_enough = below[:, 2 * counts + 1] * np.array(rule) <= _INTEGRATED_TO
-    least = np.where(right_enough.any(axis=1), counts[right_enough.argmax(axis=1)], exact.max(initial=0))
-    points = exact.copy()
-    if len(levels) and len(levels[0]):
-        roots = ensemble.roots >= 0
-        points[roots] = np.minimum(exact[roots], least[number[ensemble.roots[roots]]])
-    return points
 
 
 def _upwards(ensemble: Ensemble) -> tuple[Numbers, npt.NDArray[np.bool_], Numbers, Numbers]:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from quickthorn.forest.emission import Vectors, append_table
 from quickthorn.forest.ensemble import Ensemble
-from quickthorn.forest.explanation import Explanation, gauss_legendre
+from quickthorn.forest.explanation import Explanation
+from quickthorn.forest.quadrature import centred_leaves, gauss_legendre
 
 # A larger tree is walked: a block's scratch memory is on the stack.
 MOST_SPLITS = 2048
@@ -108,16 +109,7 @@ def _leaves(ensemble: Ensemble, explanation: Explanation) -> tuple[Reals, float]
 
     A tree's contributions are the same whatever is added to all of its leaves: here their middle is 0.
     """
-    values = ensemble.leaf_value.astype(np.float64).reshape(len(ensemble.leaf_id), -1)
-    tree = np.full(len(values), -1, np.int64)
-    for children in (ensemble.left, ensemble.right):
-        tree[~children[children < 0]] = explanation.tree[children < 0]
-    low, high = (np.full((ensemble.tree_count, values.shape[1]), bound) for bound in (np.inf, -np.inf))
-    grown = tree >= 0
-    np.minimum.at(low, tree[grown], values[grown])
-    np.maximum.at(high, tree[grown], values[grown])
-    centred = np.zeros_like(values)
-    centred[grown] = values[grown] - (low[tree[grown]] / 2 + high[tree[grown]] / 2)
+    centred, _ = centred_leaves(ensemble, explanation.tree)
     scale = float(np.ldexp(1.0, np.frexp(np.abs(centred).max(initial=0.0))[1]))
     return centred / scale, scale
 
