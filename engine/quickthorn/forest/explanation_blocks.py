@@ -78,9 +78,12 @@ def lay_out(
     builder = _Builder(ensemble, explanation, leaves, features, tests, tables, lanes)
     points = explanation.points[trees]
     outputs = np.maximum(ensemble.tree_output[trees], 0)
-    # Trees with features that occur again are next to each other, so that most vectors of splits have none.
-    repeated = np.bincount(explanation.tree[explanation.above >= 0], minlength=ensemble.tree_count)[trees]
-    order = np.lexsort((trees, repeated, points, outputs))
+    # Trees with features that occur again at like depths are next to each other, so that most vectors have none.
+    repeated = explanation.above >= 0
+    first, last = np.full(ensemble.tree_count, explanation.depth.max(initial=0) + 1), np.zeros(ensemble.tree_count)
+    np.minimum.at(first, explanation.tree[repeated], explanation.depth[repeated])
+    np.maximum.at(last, explanation.tree[repeated], explanation.depth[repeated])
+    order = np.lexsort((trees, last[trees], -first[trees], points, outputs))
     groups, most_points = [], 1
     keys = np.stack([outputs, points])[:, order]
     begins = np.flatnonzero(np.append(True, (np.diff(keys) != 0).any(axis=0)))
