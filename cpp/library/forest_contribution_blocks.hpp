@@ -34,13 +34,14 @@ struct Block {
     std::uint16_t repeated_count;  // splits on features that are split on above
     std::uint16_t last_vectors;    // of last splits, which are behind the queue
     std::uint16_t blank_count;     // vectors behind the roots with places without a split
-    std::uint16_t four_count;
+    std::uint16_t eight_count;
     std::uint32_t output;
     std::uint64_t vectors;  // QueueVector
     std::uint64_t shares;   // float a split
-    std::uint64_t leaves;  // of an output: float for each split's left side, then its right side; 0 where it is a split
+    std::uint64_t leaves;  // of an output: float for each split's left side, a vector of them, then for its right side;
+                           // 0 where it is a split
     std::uint64_t tests;   // a split's, as the Tests take them
-    std::uint64_t fours;   // u16 each: for four splits on one feature their places, or behind all splits; then for
+    std::uint64_t eights;  // u16 each: for eight splits on one feature their places, or behind all splits; then for
                            // all of these their features
     std::uint64_t repeated;  // u16 a repeated split: its place in the queue; then u16 each: the place of the split
                              // above, twice, plus 1 where it lies on its left side
@@ -109,8 +110,7 @@ public:
             const Points some{points + first, points + group.point_count + first,
                               points + 2 * group.point_count + first, left < sizes.points ? left : sizes.points};
             const float* leaves = table<float>(block.leaves) + output * 2 * count;
-            const Queue queue{table<QueueVector>(block.vectors), table<float>(block.shares), leaves, leaves + count,
-                              some.unknown};
+            const Queue queue{table<QueueVector>(block.vectors), table<float>(block.shares), leaves, some.unknown};
             see(block, some);
             with_count<sizes.points>(some.count, [&]<std::uint32_t point_count>() {
                 go_down<point_count>(block, queue, some.weight);
@@ -190,8 +190,7 @@ private:
     struct Queue {
         const QueueVector* vectors;
         const float* shares;
-        const float* leaves_left;
-        const float* leaves_right;
+        const float* leaves;
         const float* unknown;
     };
 
@@ -260,8 +259,8 @@ private:
         const std::uint32_t first = block.vector_count * split_lanes;
         for (std::uint32_t i = 0; i < block.last_vectors * split_lanes; i += split_lanes) {
             const Splits splits(right_ + first + i, queue.shares + first + i);
-            const Floats right = load(queue.leaves_right + first + i);
-            const Floats difference = load(queue.leaves_left + first + i) - right;
+            const Floats right = load(queue.leaves + 2 * (first + i) + split_lanes);
+            const Floats difference = load(queue.leaves + 2 * (first + i)) - right;
             const Floats step = splits.gap * difference;
             store(step_ + i, step);
             store(known_ + i, right + splits.pass * difference);
@@ -298,8 +297,8 @@ private:
         const Splits splits(right_ + first, queue.shares + first);
         const Spreading from_seen(vector.repeated);
         const Unpacking queued(vector.queued);
-        Floats known_left = load(queue.leaves_left + first);
-        Floats known_right = load(queue.leaves_right + first);
+        Floats known_left = load(queue.leaves + 2 * first);
+        Floats known_right = load(queue.leaves + 2 * first + split_lanes);
         Floats step_left{};
         Floats step_right{};
         if ((vector.last.mask[0] | vector.last.mask[1]) != 0) {
@@ -334,16 +333,19 @@ private:
     // Adds what every split contributes to its feature.
     void add_up(const Block& block) {
         parts_[split_count(block)] = 0;
-        const auto* split = table<std::uint16_t>(block.fours);
-        const auto* feature = split + 4 * block.four_count;
-        for (std::uint32_t i = 0; i < block.four_count; ++i, split += 4) {
-            // One load for all four, because loads are what this waits for.
-            std::uint64_t places;
-            std::memcpy(&places, split, sizeof places);
-            const float four = (parts_[places & 0xFFFFU] + parts_[places >> 16 & 0xFFFFU]) +
-                               (parts_[places >> 32 & 0xFFFFU] + parts_[places >> 48]);
-            sums_[feature[i]] += static_cast<double>(four);
+        const auto* split = table<std::uint16_t>(block.eights);
+        const auto* feature = split + 8 * block.eight_count;
+        for (std::uint32_t i = 0; i < block.eight_count; ++i, split += 8) {
+            // Two loads for all eight, because loads are what this waits for.
+            std::uint64_t places[2];
+            std::memcpy(places, split, sizeof places);
+            sums_[feature[i]] += static_cast<double>(sum_of_four(places[0]) + sum_of_four(places[1]));
         }
+    }
+
+    [[gnu::always_inline]] float sum_of_four(std::uint64_t places) const {
+        return (parts_[places & 0xFFFFU] + parts_[places >> 16 & 0xFFFFU]) +
+               (parts_[places >> 32 & 0xFFFFU] + parts_[places >> 48]);
     }
 
     // How many values belong to a point: an odd number of vectors, which spreads the points over the cache's sets. One

@@ -18,7 +18,7 @@ from quickthorn.forest.quadrature import centred_leaves, gauss_legendre
 MOST_SPLITS = 2048
 # Sums by feature are on the stack too.
 MOST_FEATURES = 2048
-# Measured: with fewer, more of a block's vectors and fours are not full. At eight points they take 128 KiB.
+# Measured: with fewer, more of a block's vectors and eights are not full. At eight points they take 128 KiB.
 _VALUES_IN_BLOCK = 4096
 # How many points are worked on at a time.
 _MOST_POINTS = 8
@@ -27,9 +27,9 @@ LANES: dict[Vectors, int] = {"portable": 4, "avx2": 8, "avx512": 16}
 
 BLOCK = np.dtype(
     [
-        *((name, "<u2") for name in ("root_vectors", "vectors", "repeated", "last", "blank", "fours")),
+        *((name, "<u2") for name in ("root_vectors", "vectors", "repeated", "last", "blank", "eights")),
         ("output", "<u4"),
-        *((f"{name}_at", "<u8") for name in ("vectors", "shares", "leaves", "tests", "fours", "repeated", "seen")),
+        *((f"{name}_at", "<u8") for name in ("vectors", "shares", "leaves", "tests", "eights", "repeated", "seen")),
         ("blanks_at", "<u8"),
     ]
 )
@@ -141,20 +141,21 @@ def _below(split: npt.NDArray[np.bool_], place: int) -> npt.NDArray[Any]:
     return below
 
 
-def _fours(places: Numbers, features: Numbers, none: int) -> tuple[Numbers, Numbers]:
-    """The places of splits in fours on the same feature, [n, 4], and these features, [n]; `none` where a four is short.
+def _eights(places: Numbers, features: Numbers, none: int) -> tuple[Numbers, Numbers]:
+    """The places of splits in eights on the same feature, [n, 8], and these features, [n].
 
-    Those of a feature are far apart, that adding one up need not wait for the other.
+    Where there are fewer than eight, `none` fills up. Those of a feature are far apart, that adding one up need not
+    wait for the other.
     """
     order = np.argsort(features, kind="stable")
     counts = np.bincount(features)
-    number, count = np.repeat(np.arange(len(counts)), -(-counts // 4)), -(-counts // 4)
+    number, count = np.repeat(np.arange(len(counts)), -(-counts // 8)), -(-counts // 8)
     first = count.cumsum() - count
-    fours = np.full((len(number), 4), none)
+    eights = np.full((len(number), 8), none)
     behind = np.arange(len(order)) - (counts.cumsum() - counts)[features[order]]
-    fours[first[features[order]] + behind // 4, behind % 4] = places[order]
+    eights[first[features[order]] + behind // 8, behind % 8] = places[order]
     apart = np.argsort(np.arange(len(number)) - first[number], kind="stable")
-    return fours[apart], number[apart]
+    return eights[apart], number[apart]
 
 
 class _Builder:
@@ -222,11 +223,14 @@ class _Builder:
         sides = np.stack([ensemble.left[splits], ensemble.right[splits]])
         is_leaf = there & (sides < 0)
         values = np.where(is_leaf[..., np.newaxis], self.leaves[np.where(is_leaf, ~sides, 0)], 0.0)
-        self.put(header, "leaves", np.moveaxis(values, 2, 0).astype("<f4"))
+        values = values.reshape(2, -1, self.lanes, values.shape[-1])
+        self.put(header, "leaves", values.transpose(3, 1, 0, 2).astype("<f4"))
         header["tests_at"] = self.tests(self.tables, splits)
-        fours, features = _fours(np.flatnonzero(there), self.feature_number[ensemble.feature[queue[there]]], len(queue))
-        header["fours"] = len(fours)
-        self.put(header, "fours", np.append(fours, features).astype("<u2"))
+        eights, features = _eights(
+            np.flatnonzero(there), self.feature_number[ensemble.feature[queue[there]]], len(queue)
+        )
+        header["eights"] = len(eights)
+        self.put(header, "eights", np.append(eights, features).astype("<u2"))
         self.put(header, "repeated", np.concatenate([self.place[repeated], above]).astype("<u2"))
         self.put(header, "seen", explanation.seen[repeated].astype("<f4"))
         self.put(header, "blanks", blanks.astype("<u2"))
@@ -264,7 +268,5 @@ class _Builder:
         return queue, np.concatenate(records), last
 
     def put(self, header: npt.NDArray[Any], name: str, values: npt.NDArray[Any]) -> None:
-        """Put a table behind the others, aligned to its values."""
-        self.tables.extend(bytes(-len(self.tables) % 4))
-        header[f"{name}_at"] = len(self.tables)
-        self.tables.extend(np.ascontiguousarray(values).tobytes())
+        """Put a table behind the others, where vectors of it do not lie across cache lines."""
+        header[f"{name}_at"] = append_table(self.tables, values)
