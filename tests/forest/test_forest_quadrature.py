@@ -16,7 +16,7 @@ from tests.forest.test_forest_random import few
 from quickthorn.forest import explanation, quadrature
 from quickthorn.forest.ensemble import Ensemble
 from quickthorn.forest.explanation import Explanation, explain
-from quickthorn.forest.quadrature import centred_leaves, enough_points, gauss_legendre, most_wrong
+from quickthorn.forest.quadrature import centred_leaves, enough_points, gauss_legendre, most_wrong, spreads
 
 Reals = npt.NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def integrated(ensemble: Ensemble, share: Reals, left: npt.NDArray[np.bool_], ro
 
 
 def proven(ensemble: Ensemble, explained: Explanation) -> Reals:
-    centred, _ = centred_leaves(ensemble, explained.tree)
+    centred = centred_leaves(ensemble, explained.tree)
     levels = explanation._levels(explained.depth)
     return most_wrong(ensemble, explained.share, explained.seen, np.abs(centred[:, 0]), levels)
 
@@ -59,7 +59,7 @@ def test_integrals_are_never_more_wrong_than_is_proven(ensemble: Ensemble, seed:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quadrature, "_INTEGRATED_TO", 0.02)
         points = explain(ensemble).points
-    _, half = centred_leaves(ensemble, explained.tree)
+    allowed = 0.02 * spreads(ensemble, explained.tree, centred_leaves(ensemble, explained.tree)).sum()
     for left in [*ways, explained.share < 0.5]:
         together = np.zeros(ensemble.feature_count)
         for tree in np.flatnonzero(ensemble.roots >= 0).tolist():
@@ -69,7 +69,7 @@ def test_integrals_are_never_more_wrong_than_is_proven(ensemble: Ensemble, seed:
             for n, one in enumerate(wrong):
                 assert one.max() <= bound[tree, n] * (1 + 1e-9) + 1e-12
             together += [*wrong, np.zeros(ensemble.feature_count)][points[tree] - 1]
-        assert together.max() <= 0.02 * half.sum() + 1e-12
+        assert together.max() <= allowed * (1 + 1e-9) + 1e-12
 
 
 @pytest.mark.parametrize("points", [1, 2, 3, 5])
@@ -101,6 +101,17 @@ def test_features_that_occur_again_cost_little(training: Any) -> None:
     for n, bound in enumerate(proven(ensemble, explained)[0, :5], 1):
         found = integrated(ensemble, explained.share, right, 0, n)
         assert bound / 3 < abs(found - exact).max() < bound
+
+
+def test_leaves_that_are_seldom_come_to_allow_little(training: Any) -> None:
+    ensemble = chain(lightgbm_model(training, 1).ensemble, 3, 3)
+    cover = np.array([50.0, 50.0, 100.0, 1e-3])
+    ensemble = replace(ensemble, leaf_value=np.array([-1.0, 1.0, 0.0, 99.0]), leaf_cover=cover)
+    tree = np.zeros(3, np.int64)
+    (spread,) = spreads(ensemble, tree, centred_leaves(ensemble, tree))[0]
+    assert spread == pytest.approx(2.5 * 0.5**0.5, rel=0.1)
+    ensemble = replace(ensemble, leaf_cover=np.array([50.0, 0.0, 0.0, 50.0]))
+    assert spreads(ensemble, tree, centred_leaves(ensemble, tree))[0] == [50.0]
 
 
 def test_points_are_where_they_matter_most() -> None:

@@ -112,7 +112,7 @@ def _leaves(ensemble: Ensemble, explanation: Explanation) -> tuple[Reals, float]
 
     A tree's contributions are the same whatever is added to all of its leaves: here their middle is 0.
     """
-    centred, _ = centred_leaves(ensemble, explanation.tree)
+    centred = centred_leaves(ensemble, explanation.tree)
     scale = float(np.ldexp(1.0, np.frexp(np.abs(centred).max(initial=0.0))[1]))
     return centred / scale, scale
 

@@ -38,8 +38,11 @@ import numpy.typing as npt
 from quickthorn.forest.ensemble import Ensemble
 
 # What an output's contributions are proven to be right to: this part of half of what the leaves of its trees differ by,
-# added up over the trees. What is found is a hundred times less and more, below the roundings of float32.
+# added up over the trees. What rows are found to be wrong by is hundreds of times less, about the roundings of float32.
 _INTEGRATED_TO = 2e-6
+# A tree counts for no more than so many standard deviations that its values have in the training data. Leaves that are
+# far from others, but seldom come to, would allow what margins are not wide enough for.
+_DEVIATIONS = 2.5
 # With more points, there are as many as integrate exactly.
 _MOST_BOUNDED_POINTS = 16
 # What it costs that trees have a number of points of their own, in splits times points: blocks that are less full.
@@ -57,25 +60,45 @@ def gauss_legendre(count: int) -> tuple[Reals, Reals]:
     return (points + 1.0) / 2.0, weights / 2.0
 
 
-def centred_leaves(ensemble: Ensemble, tree: Numbers) -> tuple[Reals, Reals]:
-    """The leaves' values less the middle of their tree's, and half of what these differ by.
-
-    `tree` is each split's. The results are float64 [leaves, outputs of a tree] and [trees, outputs of a tree].
-    """
+def centred_leaves(ensemble: Ensemble, tree: Numbers) -> Reals:
+    """The leaves' values less the middle of their tree's, float64 [leaves, outputs of a tree]; `tree` is a split's."""
     values = ensemble.leaf_value.astype(np.float64).reshape(len(ensemble.leaf_id), -1)
-    of_tree = np.full(len(values), -1, np.int64)
-    for children in (ensemble.left, ensemble.right):
-        of_tree[~children[children < 0]] = tree[children < 0]
+    of_tree = _leaf_trees(ensemble, tree)
     low, high = (np.full((ensemble.tree_count, values.shape[1]), bound) for bound in (np.inf, -np.inf))
     grown = of_tree >= 0
     np.minimum.at(low, of_tree[grown], values[grown])
     np.maximum.at(high, of_tree[grown], values[grown])
     centred = np.zeros_like(values)
     centred[grown] = values[grown] - (low[of_tree[grown]] / 2 + high[of_tree[grown]] / 2)
-    half = np.zeros_like(low)
-    grown = ensemble.roots >= 0
-    half[grown] = high[grown] / 2 - low[grown] / 2
-    return centred, half
+    return centred
+
+
+def _leaf_trees(ensemble: Ensemble, tree: Numbers) -> Numbers:
+    """Each leaf's tree; -1 where that is no more than the leaf."""
+    of_tree = np.full(len(ensemble.leaf_id), -1, np.int64)
+    for children in (ensemble.left, ensemble.right):
+        of_tree[~children[children < 0]] = tree[children < 0]
+    return of_tree
+
+
+def spreads(ensemble: Ensemble, tree: Numbers, centred: Reals) -> Reals:
+    """Of each tree half of what its leaves differ by, or less where little training data came to the outer ones.
+
+    float64 [trees, outputs of a tree].
+    """
+    assert ensemble.leaf_cover is not None, "explained forests have covers"
+    of_tree = _leaf_trees(ensemble, tree)
+    grown = of_tree >= 0
+    of_tree, cover, values = of_tree[grown], ensemble.leaf_cover[grown, np.newaxis], centred[grown]
+    half, total, mean, square = (np.zeros((ensemble.tree_count, centred.shape[1])) for _ in range(4))
+    np.maximum.at(half, of_tree, np.abs(values))
+    np.add.at(total, of_tree, cover)
+    np.add.at(mean, of_tree, cover * values)
+    np.add.at(square, of_tree, cover * values**2)
+    total = _or_one(total)
+    deviation = np.sqrt(np.maximum(square / total - (mean / total) ** 2, 0.0))
+    spread: Reals = np.clip(_DEVIATIONS * deviation, 1e-6 * half, half)
+    return spread
 
 
 def point_counts(
@@ -87,15 +110,16 @@ def point_counts(
     exact: Numbers,
 ) -> Numbers:
     """How many points each tree needs, at most the `exact` ones: of splits, what explanation.py makes of them."""
-    centred, half = centred_leaves(ensemble, tree)
+    centred = centred_leaves(ensemble, tree)
+    spread = spreads(ensemble, tree, centred)
     output = np.maximum(ensemble.tree_output, 0).astype(np.int64)
     if ensemble.vector_leaves:
         # Every leaf by the output of which it is the greatest part.
-        size = (np.abs(centred) / _or_one(half.sum(axis=0))).max(axis=1)
+        size = (np.abs(centred) / _or_one(spread.sum(axis=0))).max(axis=1)
         total = np.ones(ensemble.tree_count)
     else:
         size = np.abs(centred[:, 0])
-        total = _or_one(np.bincount(output, half[:, 0]).astype(np.float64))[output]
+        total = _or_one(np.bincount(output, spread[:, 0]).astype(np.float64))[output]
     wrong = most_wrong(ensemble, share, seen, size, levels) / total[:, np.newaxis]
     return enough_points(wrong, exact, np.bincount(tree, minlength=ensemble.tree_count).astype(np.int64), output)
 
