@@ -39,10 +39,10 @@ std::string_view text_viewed(const ArrowArray& array, std::int64_t index) {
     return {static_cast<const char*>(array.buffers[2 + buffer]) + start, static_cast<std::size_t>(length)};
 }
 
-template <class T>
-void widen(const ArrowArray& array, std::int64_t index, std::span<std::int64_t> values) {
+template <class T, class Wide>
+void widen(const ArrowArray& array, std::int64_t index, std::span<Wide> values) {
     for (std::size_t i = 0; i < values.size(); ++i) {
-        values[i] = static_cast<std::int64_t>(value_at<T>(array, 1, index + static_cast<std::int64_t>(i)));
+        values[i] = static_cast<Wide>(value_at<T>(array, 1, index + static_cast<std::int64_t>(i)));
     }
 }
 
@@ -164,6 +164,11 @@ std::int64_t ArrowColumn::integer(std::int64_t row) const {
 void ArrowColumn::integers(std::int64_t first, std::span<std::int64_t> values) const {
     const std::int64_t index = offset + first;
     switch (type) {
+        case ArrowType::boolean:
+            for (std::size_t i = 0; i < values.size(); ++i) {
+                values[i] = bit_at(array->buffers[1], index + static_cast<std::int64_t>(i)) ? 1 : 0;
+            }
+            return;
         case ArrowType::int8: return widen<std::int8_t>(*array, index, values);
         case ArrowType::uint8: return widen<std::uint8_t>(*array, index, values);
         case ArrowType::int16: return widen<std::int16_t>(*array, index, values);
@@ -177,6 +182,12 @@ void ArrowColumn::integers(std::int64_t first, std::span<std::int64_t> values) c
 double ArrowColumn::real(std::int64_t row) const {
     const std::int64_t index = offset + row;
     return type == ArrowType::float32 ? value_at<float>(*array, 1, index) : value_at<double>(*array, 1, index);
+}
+
+void ArrowColumn::reals(std::int64_t first, std::span<double> values) const {
+    const std::int64_t index = offset + first;
+    if (type == ArrowType::float32) return widen<float>(*array, index, values);
+    widen<double>(*array, index, values);
 }
 
 std::string_view ArrowColumn::text(std::int64_t row) const {

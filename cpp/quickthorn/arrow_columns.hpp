@@ -60,9 +60,10 @@ struct ArrowColumn {
         return type > ArrowType::null && dictionary.empty() && (array->null_count == 0 || array->buffers[0] == nullptr);
     }
     std::int64_t integer(std::int64_t row) const;
-    // The same for rows first, first + 1 and so on, of a column of integers or timestamps.
+    // The same for rows first, first + 1 and so on, of a column of integers, timestamps or booleans.
     void integers(std::int64_t first, std::span<std::int64_t> values) const;
     double real(std::int64_t row) const;
+    void reals(std::int64_t first, std::span<double> values) const;
     std::string_view text(std::int64_t row) const;
 };
 

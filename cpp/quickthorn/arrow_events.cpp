@@ -119,7 +119,7 @@ void ArrowEvents::read(std::int64_t first, std::span<const std::unique_ptr<Event
                        std::span<EventFault> faults) const {
     std::ranges::fill(faults, EventFault{});
     for (std::size_t field = 0; field < columns_.size(); ++field) {
-        if (read_integers(field, first, rows, faults)) continue;
+        if (read_plain(field, first, rows, faults)) continue;
         for (std::size_t place = 0; place < rows.size(); ++place) {
             if (faults[place].fault != Fault::none) continue;
             const std::int64_t row = batch_offset_ + first + static_cast<std::int64_t>(place);
@@ -128,43 +128,62 @@ void ArrowEvents::read(std::int64_t first, std::span<const std::unique_ptr<Event
     }
 }
 
-// A column of integers without gaps, by far the most usual kind, is read without a decision for each value. False where
-// the field's is of another kind, and nothing is read. A row that a field before has spoilt may be read on.
-bool ArrowEvents::read_integers(std::size_t field, std::int64_t first, std::span<const std::unique_ptr<EventRow>> rows,
-                                std::span<EventFault> faults) const {
+// Without a decision for each value, where a column has no gaps and its values are what its kind of field mostly comes as.
+// False where it is another one, and nothing is read. A row that a field before has spoilt may be read on.
+bool ArrowEvents::read_plain(std::size_t field, std::int64_t first, std::span<const std::unique_ptr<EventRow>> rows,
+                             std::span<EventFault> faults) const {
     const ArrowColumn& column = columns_[field];
-    const FieldSpec& spec = schema_[field];
+    if (!column.is_plain()) return false;
     const bool of_microseconds = column.type == ArrowType::timestamp && column.unit_per_second == us_per_second;
     const bool signed_words = is_integer(column.type) && column.type != ArrowType::uint64;
-    if (!column.is_plain() || !(signed_words || of_microseconds)) return false;
-
-    constexpr std::size_t most = 64;
-    std::array<std::int64_t, most> values;
-    std::array<Hash128, most> hashes;
-    const bool by_hash = (spec.kind == FieldKind::id || spec.kind == FieldKind::entity) && !spec.as_text;
-    for (std::size_t begin = 0; begin < rows.size(); begin += most) {
-        const auto some = std::span(values).first(std::min(most, rows.size() - begin));
-        column.integers(batch_offset_ + first + static_cast<std::int64_t>(begin), some);
-        const auto set_each = [&](auto&& set) {
-            for (std::size_t place = 0; place < some.size(); ++place) {
-                EventFault& fault = faults[begin + place];
-                if (fault.fault == Fault::none) fault = {set(*rows[begin + place], some[place]), field};
-            }
-        };
-        if (by_hash) {
-            keyed_hashes(schema_.key(), some, hashes.data());
-            for (std::size_t place = 0; place < some.size(); ++place) {
-                rows[begin + place]->set_hashed(field, hashes[place]);
-            }
-        } else if (spec.kind == FieldKind::event_time) {
-            set_each([&](EventRow& row, std::int64_t value) { return row.set_time_us(field, value); });
-        } else if (spec.kind == FieldKind::money && spec.minor_units) {
-            set_each([&](EventRow& row, std::int64_t value) { return row.set_minor_units(field, value); });
-        } else {
-            set_each([&](EventRow& row, std::int64_t value) { return row.set_integer(field, value); });
-        }
+    const bool reals = is_real(column.type);
+    if (!signed_words && !of_microseconds && !reals && column.type != ArrowType::boolean) return false;
+    for (std::size_t begin = 0; begin < rows.size(); begin += plain_rows) {
+        const std::size_t count = std::min(plain_rows, rows.size() - begin);
+        const std::int64_t from = batch_offset_ + first + static_cast<std::int64_t>(begin);
+        (this->*(reals ? &ArrowEvents::read_reals : &ArrowEvents::read_integers))(
+            field, from, rows.subspan(begin, count), faults.subspan(begin, count));
     }
     return true;
+}
+
+template <class Value, class Set>
+void ArrowEvents::set_each(std::size_t field, std::span<const Value> values,
+                           std::span<const std::unique_ptr<EventRow>> rows, std::span<EventFault> faults, Set&& set) {
+    for (std::size_t place = 0; place < rows.size(); ++place) {
+        if (faults[place].fault == Fault::none) faults[place] = {set(*rows[place], values[place]), field};
+    }
+}
+
+void ArrowEvents::read_reals(std::size_t field, std::int64_t from, std::span<const std::unique_ptr<EventRow>> rows,
+                             std::span<EventFault> faults) const {
+    std::array<double, plain_rows> memory;
+    const auto values = std::span(memory).first(rows.size());
+    columns_[field].reals(from, values);
+    set_each<double>(field, values, rows, faults,
+                     [&](EventRow& row, double value) { return row.set_real(field, value); });
+}
+
+void ArrowEvents::read_integers(std::size_t field, std::int64_t from, std::span<const std::unique_ptr<EventRow>> rows,
+                                std::span<EventFault> faults) const {
+    const FieldSpec& spec = schema_[field];
+    std::array<std::int64_t, plain_rows> memory;
+    const auto values = std::span(memory).first(rows.size());
+    columns_[field].integers(from, values);
+    const auto set = [&](auto&& function) { set_each<std::int64_t>(field, values, rows, faults, function); };
+    if ((spec.kind == FieldKind::id || spec.kind == FieldKind::entity) && !spec.as_text) {
+        std::array<Hash128, plain_rows> hashes;
+        keyed_hashes(schema_.key(), values, hashes.data());
+        for (std::size_t place = 0; place < rows.size(); ++place) rows[place]->set_hashed(field, hashes[place]);
+    } else if (spec.kind == FieldKind::event_time) {
+        set([&](EventRow& row, std::int64_t value) { return row.set_time_us(field, value); });
+    } else if (spec.kind == FieldKind::money && spec.minor_units) {
+        set([&](EventRow& row, std::int64_t value) { return row.set_minor_units(field, value); });
+    } else if (spec.kind == FieldKind::boolean) {
+        set([&](EventRow& row, std::int64_t value) { return row.set_boolean(field, value != 0); });
+    } else {
+        set([&](EventRow& row, std::int64_t value) { return row.set_integer(field, value); });
+    }
 }
 
 Fault ArrowEvents::read_field(const ArrowColumn& column, std::int64_t row, std::size_t field, EventRow& event) const {

@@ -39,8 +39,17 @@ public:
     std::string shown(std::int64_t row, std::size_t field) const;
 
 private:
-    bool read_integers(std::size_t field, std::int64_t first, std::span<const std::unique_ptr<EventRow>> rows,
+    static constexpr std::size_t plain_rows = 64;  // of a plain column are read at a time
+
+    bool read_plain(std::size_t field, std::int64_t first, std::span<const std::unique_ptr<EventRow>> rows,
+                    std::span<EventFault> faults) const;
+    void read_integers(std::size_t field, std::int64_t from, std::span<const std::unique_ptr<EventRow>> rows,
                        std::span<EventFault> faults) const;
+    void read_reals(std::size_t field, std::int64_t from, std::span<const std::unique_ptr<EventRow>> rows,
+                    std::span<EventFault> faults) const;
+    template <class Value, class Set>
+    static void set_each(std::size_t field, std::span<const Value> values,
+                         std::span<const std::unique_ptr<EventRow>> rows, std::span<EventFault> faults, Set&& set);
     Fault read_field(const ArrowColumn& column, std::int64_t row, std::size_t field, EventRow& event) const;
 
     const EventSchema& schema_;

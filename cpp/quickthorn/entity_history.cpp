@@ -143,9 +143,14 @@ bool EntityHistory::grow(KeyRecord& entity) {
 
     const std::uint32_t capacity = std::uint32_t{1} << log2_rows;
     std::byte* rows = store_.rows(*block);
-    for (std::int64_t position = entity.first; position < entity.last; ++position) {
-        const auto place = static_cast<std::size_t>(position & (std::int64_t{capacity} - 1));
-        std::memcpy(rows + place * group_.row_bytes, row(entity, position), group_.row_bytes);
+    // As many at a time as are next to each other in both rings.
+    for (std::int64_t position = entity.first; position < entity.last;) {
+        const std::int64_t place = position & (std::int64_t{capacity} - 1);
+        const std::int64_t count = std::min({entity.last - position, std::int64_t{capacity} - place,
+                                             std::int64_t{entity.capacity} - (position & mask(entity))});
+        std::memcpy(rows + static_cast<std::size_t>(place) * group_.row_bytes, row(entity, position),
+                    static_cast<std::size_t>(count) * group_.row_bytes);
+        position += count;
     }
     if (entity.capacity != 0) store_.give_back(entity.rows, log2_rows - 1);
     entity.rows = *block;

@@ -1,7 +1,6 @@
 #include "quickthorn/event_fields.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -97,8 +96,6 @@ void EventRow::keep_text(std::size_t field, std::string_view value) {
                 std::min<std::size_t>(value.size(), QUICKTHORN_TEXT_BYTES));
 }
 
-void EventRow::put_real(std::size_t field, double value) { slots_[field] = std::bit_cast<quickthorn_slot>(value); }
-
 Fault EventRow::set_missing(std::size_t field) {
     const FieldSpec& spec = schema_[field];
     if (spec.required) return Fault::missing;
@@ -189,12 +186,6 @@ Fault EventRow::set_real(std::size_t field, double value) {
     // A float is an amount only when it is the float nearest to one: 59.9 is, 59.999999 is not.
     if (minor / factor != value) return Fault::too_fine;
     return set_minor_units(field, static_cast<std::int64_t>(minor));
-}
-
-Fault EventRow::set_boolean(std::size_t field, bool value) {
-    if (schema_[field].kind != FieldKind::boolean) return Fault::wrong_type;
-    put_real(field, value ? 1.0 : 0.0);
-    return Fault::none;
 }
 
 }  // namespace quickthorn

@@ -1,6 +1,7 @@
 // The event schema as the core sees it, and how each kind of value becomes one slot of an event row.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -97,7 +98,11 @@ public:
     Fault set_text(std::size_t field, std::string_view value);
     Fault set_integer(std::size_t field, std::int64_t value);
     Fault set_real(std::size_t field, double value);
-    Fault set_boolean(std::size_t field, bool value);
+    Fault set_boolean(std::size_t field, bool value) {
+        if (schema_[field].kind != FieldKind::boolean) return Fault::wrong_type;
+        put_real(field, value ? 1.0 : 0.0);
+        return Fault::none;
+    }
     Fault set_time_us(std::size_t field, std::int64_t value) {
         if (schema_[field].kind != FieldKind::event_time) return Fault::wrong_type;
         if (value > event_time_limit_us || value < -event_time_limit_us) return Fault::too_large;
@@ -131,7 +136,7 @@ public:
 
 private:
     Fault set_identifier(std::size_t field, std::string_view value);
-    void put_real(std::size_t field, double value);
+    void put_real(std::size_t field, double value) { slots_[field] = std::bit_cast<quickthorn_slot>(value); }
     void keep_text(std::size_t field, std::string_view value);
     void keep_no_text(std::size_t field) { text(field).length = -1; }
     quickthorn_text& text(std::size_t field) { return texts_[schema_.size() - 1 - field]; }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <limits>
+#include <type_traits>
 
 namespace quickthorn {
 
@@ -19,11 +20,15 @@ public:
     // The columns from that event on.
     FeatureColumns from(std::size_t event) const { return {values_ + event, stride_, features_}; }
 
+    // As many vectors as are best written at a time: a cache line of each column.
+    static constexpr std::size_t at_once = 8;
+
     // Writes the vectors of events first to first + count − 1, each right after the one before.
     void put(std::size_t first, std::size_t count, const double* vectors) const {
-        for (std::size_t feature = 0; feature < features_; ++feature) {
-            double* column = values_ + feature * stride_ + first;
-            for (std::size_t event = 0; event < count; ++event) column[event] = vectors[event * features_ + feature];
+        if (count == at_once) {
+            put_some(first, std::integral_constant<std::size_t, at_once>(), vectors);
+        } else {
+            put_some(first, count, vectors);
         }
     }
 
@@ -34,6 +39,14 @@ public:
     }
 
 private:
+    // A number of events that is known beforehand needs no loop.
+    void put_some(std::size_t first, auto count, const double* vectors) const {
+        for (std::size_t feature = 0; feature < features_; ++feature) {
+            double* column = values_ + feature * stride_ + first;
+            for (std::size_t event = 0; event < count; ++event) column[event] = vectors[event * features_ + feature];
+        }
+    }
+
     double* values_ = nullptr;
     std::size_t stride_ = 0;
     std::size_t features_ = 0;

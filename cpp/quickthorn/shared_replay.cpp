@@ -21,7 +21,7 @@ SharedReplay::SharedReplay(Engine& engine, unsigned threads)
       values_(std::size_t{engine.library_.value_count} * chunk_events, missing),
       keys_(engine.state_->histories.size() * chunk_events),
       faults_(chunk_events),
-      vectors_(threads_ * vectors_at_once * engine.feature_count()) {
+      vectors_(threads_ * FeatureColumns::at_once * engine.feature_count()) {
     for (std::int64_t row = 0; row < chunk_events; ++row) rows_.push_back(std::make_unique<EventRow>(engine.schema()));
 }
 
@@ -229,11 +229,11 @@ void SharedReplay::count_effects() {
 
 void SharedReplay::derive(unsigned thread, const Call& call) {
     const std::size_t width = engine_.feature_count();
-    const std::span<double> vectors = std::span(vectors_).subspan(thread * vectors_at_once * width);
+    const std::span<double> vectors = std::span(vectors_).subspan(thread * FeatureColumns::at_once * width);
     const auto [begin, end] = share(thread);
     for (std::size_t place = begin; place < end;) {
         const std::size_t first = place;
-        for (; place < std::min(first + vectors_at_once, end); ++place) {
+        for (; place < std::min(first + FeatureColumns::at_once, end); ++place) {
             double* vector = vectors.data() + (place - first) * width;
             if (common_[place].valid) {
                 engine_.library_.derive(rows_[place]->slots(), values_of(place), vector);

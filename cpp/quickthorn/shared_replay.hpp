@@ -49,8 +49,6 @@ private:
     // A record may be the third of its bucket.
     static constexpr std::size_t bucket_ahead = 16, record_ahead = 12, rows_ahead = 4;
     static constexpr std::array<std::size_t, 2> next_record_ahead{9, 6};
-    // How many vectors are derived before they are written to the columns, a cache line of each.
-    static constexpr std::size_t vectors_at_once = 8;
 
     struct Common {
         std::int64_t clock_us = 0;  // of the engine when the event came
@@ -99,7 +97,7 @@ private:
     std::vector<double> values_;
     std::vector<Engine::Key> keys_;  // per group and event of the chunk
     std::vector<EventFault> faults_;
-    std::vector<double> vectors_;  // vectors_at_once for each thread
+    std::vector<double> vectors_;  // FeatureColumns::at_once for each thread
     std::int64_t first_ = 0;       // number of the chunk's first event
     std::size_t events_ = 0;       // in the chunk
     bool one_by_one_ = false;
