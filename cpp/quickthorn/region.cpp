@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t cache_line = 64;
 constexpr std::size_t large_page = std::size_t{2} << 20;
-constexpr std::size_t small_bytes = 2 * large_page;
+constexpr std::size_t small_bytes = large_page / 8;
 
 std::size_t round_up(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
@@ -36,7 +36,7 @@ Region::Offset Region::carve(std::size_t bytes) {
     if (size > bytes_ - carved_) throw RegionError("state: the region is smaller than its parts");
     const Offset offset = carved_;
     carved_ += size;
-    if (size >= 2 * small_bytes) {
+    if (size >= 4 * large_page) {
         // A large table is met at random: with large pages, finding where a page lies is no cache miss of its own. What
         // comes first stays in small ones, so that an engine that keeps little takes little. Where the system has no
         // large pages, nothing is lost.
