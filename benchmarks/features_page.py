@@ -28,9 +28,9 @@ _METHOD = """\
 - **Memory.** What the process grows by from before the engine is made, by the number of keys of one entity, with six
   windows (5m to 30d) that keep count and mean.
 - **Compiling.** Each in a fresh process, imports included: once with an empty cache, once with what that left.
-- **Replay.** Each evaluator in a fresh process on one processor and one thread, from columns in memory to features in
-  memory, seconds of processor time; Quickthorn, before and after the others, with its least of six, its compilation
-  apart. Windows of 1, 7 and 30 days: count and mean amount of the customer, count and share of fraud of the terminal
+- **Replay.** Each evaluator in two fresh processes, in turns with the others, three runs in each, on one processor and
+  one thread, from columns in memory to features in memory: the least of its six, in seconds of processor time;
+  Quickthorn's compilation apart. Windows of 1, 7 and 30 days: count and mean amount of the customer, count and share of fraud of the terminal
   7 days late, weekend and night. Of {tied:,} rows a later one has the same customer and time: windows by value (polars,
   DuckDB) count that one too early, and those rows are not compared.
 """
