@@ -128,8 +128,8 @@ void ArrowEvents::read(std::int64_t first, std::span<const std::unique_ptr<Event
     }
 }
 
-// Without a decision for each value, where a column has no gaps and its values are what its kind of field mostly comes as.
-// False where it is another one, and nothing is read. A row that a field before has spoilt may be read on.
+// Without a decision for each value, where a column has no gaps and its values are what its kind of field mostly comes
+// as. False where it is another one, and nothing is read. A row that a field before has spoilt may be read on.
 bool ArrowEvents::read_plain(std::size_t field, std::int64_t first, std::span<const std::unique_ptr<EventRow>> rows,
                              std::span<EventFault> faults) const {
     const ArrowColumn& column = columns_[field];

@@ -79,7 +79,10 @@ using Lanes __attribute__((vector_size(8 * lanes))) = std::uint64_t;
     Lanes low;
     Lanes high;
     state.squeeze(low, high);
-    for (std::size_t lane = 0; lane < lanes; ++lane) hashes[lane] = {low[lane], high[lane]};
+    const Lanes first = __builtin_shuffle(low, high, Lanes{0, 8, 1, 9, 2, 10, 3, 11});
+    const Lanes last = __builtin_shuffle(low, high, Lanes{4, 12, 5, 13, 6, 14, 7, 15});
+    std::memcpy(static_cast<void*>(hashes), &first, sizeof first);
+    std::memcpy(static_cast<void*>(hashes + lanes / 2), &last, sizeof last);
 }
 
 // A number of at most seven digits is one word: its decimal text, and its length in the last byte. All digits come at

@@ -160,9 +160,9 @@ void SharedReplay::take_unit(std::size_t unit) {
     };
     coming(bucket_ahead, [&](Engine::Key& key) { history.prefetch(key.hash); });
     coming(record_ahead, [&](Engine::Key& key) { history.prefetch_record(key.hash, key.entity); });
-    for (const std::size_t ahead : next_record_ahead) {
-        coming(ahead, [&](Engine::Key& key) { history.prefetch_next_record(key.hash, key.entity); });
-    }
+    const auto next_record = [&](Engine::Key& key) { history.prefetch_next_record(key.hash, key.entity); };
+    coming(next_record_ahead, next_record);
+    coming(third_record_ahead, next_record);
     coming(rows_ahead, [&](Engine::Key& key) { history.prefetch_rows(key.hash, key.entity); });
 }
 

@@ -1,7 +1,6 @@
 // Replay of many events by several threads, with the results of one event after the other.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <barrier>
 #include <cstddef>
@@ -46,9 +45,8 @@ public:
 private:
     static constexpr std::int64_t chunk_events = 512;
     // How many events before its turn the parts of an event's memory are fetched, each found through the one before.
-    // A record may be the third of its bucket.
-    static constexpr std::size_t bucket_ahead = 16, record_ahead = 12, rows_ahead = 4;
-    static constexpr std::array<std::size_t, 2> next_record_ahead{9, 6};
+    static constexpr std::size_t bucket_ahead = 16, record_ahead = 12, next_record_ahead = 9, third_record_ahead = 6,
+                                 rows_ahead = 4;
 
     struct Common {
         std::int64_t clock_us = 0;  // of the engine when the event came
