@@ -30,9 +30,9 @@ _METHOD = """\
 - **Compiling.** Each in a fresh process, imports included: once with an empty cache, once with what that left.
 - **Replay.** Each evaluator in two fresh processes, in turns with the others, three runs in each, on one processor and
   one thread, from columns in memory to features in memory: the least of its six, in seconds of processor time;
-  Quickthorn's compilation apart. Windows of 1, 7 and 30 days: count and mean amount of the customer, count and share of fraud of the terminal
-  7 days late, weekend and night. Of {tied:,} rows a later one has the same customer and time: windows by value (polars,
-  DuckDB) count that one too early, and those rows are not compared.
+  Quickthorn's compilation apart. Windows of 1, 7 and 30 days: count and mean amount of the customer, count and share of
+  fraud of the terminal 7 days late, weekend and night. Of {tied:,} rows a later one has the same customer and time:
+  windows by value (polars, DuckDB) count that one too early, and those rows are not compared.
 """
 
 
