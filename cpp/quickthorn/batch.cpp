@@ -76,15 +76,11 @@ void run(SharedReplay& replay, const ArrowEvents& events, const FeatureColumns& 
     const auto count = static_cast<std::size_t>(events.length());
     const std::size_t done = result.statuses.size();
     result.statuses.resize(done + count);
-    std::vector<SharedReplay::Outcome> outcomes(count);
+    std::vector<SharedReplay::Refused> refused;
     const auto read = [&](std::int64_t first, std::span<const std::unique_ptr<EventRow>> rows,
                           std::span<EventFault> faults) { events.read(first, rows, faults); };
-    replay.run(events.length(), read, columns.from(done), outcomes);
-    for (std::size_t row = 0; row < count; ++row) {
-        result.statuses[done + row] = static_cast<std::uint8_t>(outcomes[row].status);
-        const EventFault& fault = outcomes[row].fault;
-        if (fault.fault == Fault::none) continue;
-        const auto number = static_cast<std::int64_t>(row);
+    replay.run(events.length(), read, columns.from(done), std::span(result.statuses).subspan(done), refused);
+    for (const auto& [number, fault] : refused) {
         result.faults.push_back(
             {static_cast<std::int64_t>(done) + number, fault.field, fault.fault, events.shown(number, fault.field)});
     }

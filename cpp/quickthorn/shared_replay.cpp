@@ -26,8 +26,8 @@ SharedReplay::SharedReplay(Engine& engine, unsigned threads)
 }
 
 void SharedReplay::run(std::int64_t count, const ReadEvents& read_events, const FeatureColumns& columns,
-                       std::span<Outcome> outcomes) {
-    const Call call{count, read_events, columns, outcomes};
+                       std::span<std::uint8_t> statuses, std::vector<Refused>& refused) {
+    const Call call{count, read_events, columns, statuses, refused};
     first_ = 0;
     std::barrier<> together(threads_);
     std::vector<std::jthread> others;
@@ -82,7 +82,6 @@ void SharedReplay::read(unsigned thread, const Call& call) {
                      std::span(faults_).subspan(begin, end - begin));
     for (std::size_t place = begin; place < end; ++place) {
         common_[place].valid = faults_[place].fault == Fault::none;
-        call.outcomes[static_cast<std::size_t>(first_) + place].fault = faults_[place];
     }
 }
 
@@ -100,14 +99,14 @@ bool SharedReplay::space_may_run_out() const {
 
 void SharedReplay::go_one_by_one(const Call& call) {
     for (std::size_t place = 0; place < events_; ++place) {
-        const std::size_t number = static_cast<std::size_t>(first_) + place;
+        const auto number = static_cast<std::size_t>(number_of(place));
         if (!common_[place].valid) {
             ++engine_.state_->totals.counters.invalid;
             call.columns.put_missing(number);
-            call.outcomes[number].status = Status::invalid;
+            call.refuse(number_of(place), faults_[place]);
             continue;
         }
-        call.outcomes[number].status = engine_.replay_in_turn(*rows_[place], vectors_);
+        call.set(number_of(place), engine_.replay_in_turn(*rows_[place], vectors_));
         call.columns.put(number, 1, vectors_.data());
     }
 }
@@ -121,7 +120,7 @@ void SharedReplay::meet(const Call& call) {
         common.clock_us = state.totals.clock_us;
         if (!common.valid) {
             ++counters.invalid;
-            call.outcomes[static_cast<std::size_t>(first_) + place].status = Status::invalid;
+            call.refuse(number_of(place), faults_[place]);
             continue;
         }
         const EventRow& event = *rows_[place];
@@ -244,7 +243,7 @@ void SharedReplay::derive(unsigned thread, const Call& call) {
         call.columns.put(static_cast<std::size_t>(first_) + first, place - first, vectors.data());
     }
     for (std::size_t place = begin; place < end; ++place) {
-        if (common_[place].valid) call.outcomes[static_cast<std::size_t>(first_) + place].status = status_of(place);
+        if (common_[place].valid) call.set(number_of(place), status_of(place));
     }
 }
 

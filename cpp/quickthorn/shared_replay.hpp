@@ -32,15 +32,16 @@ public:
 
     SharedReplay(Engine& engine, unsigned threads);
 
-    // What became of an event.
-    struct Outcome {
-        Status status = Status::ok;
+    // An event that no row could be made of, by its number.
+    struct Refused {
+        std::int64_t number;
         EventFault fault;
     };
 
-    // Replays events 0 to count − 1; writes the features of each, missing where it is invalid.
+    // Replays events 0 to count − 1; writes the features of each, missing where it is invalid, and its Status, and adds
+    // what is wrong with those that are invalid, in order.
     void run(std::int64_t count, const ReadEvents& read_events, const FeatureColumns& columns,
-             std::span<Outcome> outcomes);
+             std::span<std::uint8_t> statuses, std::vector<Refused>& refused);
 
 private:
     static constexpr std::int64_t chunk_events = 512;
@@ -64,7 +65,16 @@ private:
         std::int64_t count;
         const ReadEvents& read_events;
         const FeatureColumns& columns;
-        std::span<Outcome> outcomes;
+        std::span<std::uint8_t> statuses;
+        std::vector<Refused>& refused;
+
+        void set(std::int64_t number, Status status) const {
+            statuses[static_cast<std::size_t>(number)] = static_cast<std::uint8_t>(status);
+        }
+        void refuse(std::int64_t number, const EventFault& fault) const {
+            set(number, Status::invalid);
+            refused.push_back({number, fault});
+        }
     };
 
     void work(unsigned thread, const Call& call, std::barrier<>& together);
@@ -79,6 +89,7 @@ private:
     void derive(unsigned thread, const Call& call);
     void count_effects();
     Status status_of(std::size_t place);
+    std::int64_t number_of(std::size_t place) const { return first_ + static_cast<std::int64_t>(place); }
 
     EventView view_of(std::size_t place) const;
     Effect& effect(std::size_t unit, std::size_t place) { return effects_[unit * chunk_events + place]; }

@@ -143,15 +143,24 @@ Replayed shared(const EngineLimits& limits, std::int64_t events, unsigned thread
     const FeatureColumns columns(by_feature.data(), static_cast<std::size_t>(events), feature_count);
     for (std::int64_t first = 0; first < events; first += batch) {
         const std::int64_t count = std::min(batch, events - first);
-        std::vector<SharedReplay::Outcome> outcomes(static_cast<std::size_t>(count));
+        std::vector<std::uint8_t> statuses(static_cast<std::size_t>(count));
+        std::vector<SharedReplay::Refused> refused;
         const auto read = [&](std::int64_t from, std::span<const std::unique_ptr<EventRow>> rows,
                               std::span<EventFault> faults) {
             for (std::size_t i = 0; i < rows.size(); ++i) {
                 faults[i] = fill(first + from + static_cast<std::int64_t>(i), *rows[i]);
             }
         };
-        replay.run(count, read, columns.from(static_cast<std::size_t>(first)), outcomes);
-        for (const SharedReplay::Outcome& outcome : outcomes) found.statuses.push_back(outcome.status);
+        replay.run(count, read, columns.from(static_cast<std::size_t>(first)), statuses, refused);
+        std::int64_t refused_before = 0;
+        for (std::int64_t number = 0; number < count; ++number) {
+            found.statuses.push_back(static_cast<Status>(statuses[static_cast<std::size_t>(number)]));
+            if (found.statuses.back() != Status::invalid) continue;
+            // In order, with what is wrong.
+            const auto& [which, fault] = refused.at(static_cast<std::size_t>(refused_before++));
+            CHECK(which == number && fault.fault != Fault::none);
+        }
+        CHECK(refused_before == static_cast<std::int64_t>(refused.size()));
     }
     for (std::size_t i = 0; i < by_feature.size(); ++i) {
         const std::size_t event = i % static_cast<std::size_t>(events);

@@ -74,8 +74,10 @@ def replay(
     names = engine.manifest.features
     label_feed = _LabelFeed(pa, engine, labels, raises=errors == "raise") if labels is not None else None
     signal_feed = _signal_feed(engine, signals, raises=errors == "raise") if signals else None
-    # A feature's values side by side, so that they are the table's columns as they stand.
-    columns = np.empty((len(names), table.num_rows))
+    # A feature's values side by side, so that they are the table's columns as they stand; in Arrow's memory, which is
+    # used again for the next table, where numpy's is the system's each time, to be cleared.
+    memory = pa.allocate_buffer(8 * len(names) * table.num_rows)
+    columns = np.frombuffer(memory).reshape(len(names), table.num_rows)
     statuses: list[Any] = []
     for first in range(0, max(table.num_rows, 1), _CHUNK_ROWS):
         ran = engine._run_batch(
