@@ -42,9 +42,9 @@ class DecidingForest:
     conditions: Conditions | None
 
     def scores_of(self, margins: Numbers) -> Numbers:
-        """The scores of margins, float64 (n,)."""
+        """The scores of margins, float64 (n,), as decisions have them to the last bit."""
         if self.calibration is not None:
-            return np.interp(margins, self.calibration.x, self.calibration.y)
+            return np.array([self.calibration.score(margin) for margin in margins.tolist()])
         ensemble = self.model.ensemble
         return np.array([ensemble.link.score(margin, ensemble.link_scale) for margin in margins.tolist()])
 
