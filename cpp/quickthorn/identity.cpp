@@ -79,8 +79,8 @@ using Lanes __attribute__((vector_size(8 * lanes))) = std::uint64_t;
     Lanes low;
     Lanes high;
     state.squeeze(low, high);
-    const Lanes first = __builtin_shuffle(low, high, Lanes{0, 8, 1, 9, 2, 10, 3, 11});
-    const Lanes last = __builtin_shuffle(low, high, Lanes{4, 12, 5, 13, 6, 14, 7, 15});
+    const Lanes first = __builtin_shufflevector(low, high, 0, 8, 1, 9, 2, 10, 3, 11);
+    const Lanes last = __builtin_shufflevector(low, high, 4, 12, 5, 13, 6, 14, 7, 15);
     std::memcpy(static_cast<void*>(hashes), &first, sizeof first);
     std::memcpy(static_cast<void*>(hashes + lanes / 2), &last, sizeof last);
 }
