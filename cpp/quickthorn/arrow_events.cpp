@@ -141,8 +141,11 @@ bool ArrowEvents::read_plain(std::size_t field, std::int64_t first, std::span<co
     for (std::size_t begin = 0; begin < rows.size(); begin += plain_rows) {
         const std::size_t count = std::min(plain_rows, rows.size() - begin);
         const std::int64_t from = batch_offset_ + first + static_cast<std::int64_t>(begin);
-        (this->*(reals ? &ArrowEvents::read_reals : &ArrowEvents::read_integers))(
-            field, from, rows.subspan(begin, count), faults.subspan(begin, count));
+        if (reals) {
+            read_reals(field, from, rows.subspan(begin, count), faults.subspan(begin, count));
+        } else {
+            read_integers(field, from, rows.subspan(begin, count), faults.subspan(begin, count));
+        }
     }
     return true;
 }

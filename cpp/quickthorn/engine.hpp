@@ -114,6 +114,7 @@ private:
     EventView view_of(const EventRow& event) const {
         return {event.time_us(), event.slots(), event.hashes(), state_->totals.clock_us, 0, state_->looked_up.data()};
     }
+    // Where the key stays: a copy of one that was just written would wait for its parts.
     static void set_key(const EventRow& event, const quickthorn_group& group, Key& key) {
         key.hash = event.hash(group.entity_slots[0]);
         key.present = event.present(group.entity_slots[0]);

@@ -7,8 +7,6 @@
 #include <cstring>
 
 namespace quickthorn {
-namespace {}  // namespace
-
 EntityHistory::EntityHistory(const quickthorn_group& group, const HistoryLimits& limits, Region& region,
                              RowSpace& space)
     : group_(group),
@@ -32,9 +30,8 @@ std::int64_t EntityHistory::row_time_us(KeyRecord& entity, std::int64_t position
 // Each line once, as far as that is seen at a glance: what is on its way holds up what comes after it.
 void EntityHistory::prefetch_rows(KeyRecord& entity) {
     if (entity.capacity == 0) return;
-    const std::byte* rows = store_.rows(entity.rows);
     const auto fetch = [&](std::int64_t position) {
-        const std::byte* place = rows + static_cast<std::size_t>(position & mask(entity)) * group_.row_bytes;
+        const std::byte* place = row(entity, position);
         __builtin_prefetch(place);
         // As it moves on, a window soon comes to the row after next.
         __builtin_prefetch(place + 2 * group_.row_bytes);

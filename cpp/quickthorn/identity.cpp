@@ -113,13 +113,6 @@ struct HashLanes {
     void (*of_short)(const HashKey& key, const std::int64_t* numbers, Hash128* hashes);
 };
 
-constexpr HashLanes lanes_anywhere{
-    [](const HashKey& key, const Lanes* words, std::size_t word_count, Hash128* hashes) {
-        hash_words(key, words, word_count, hashes);
-    },
-    [](const HashKey& key, const std::int64_t* numbers, Hash128* hashes) { hash_short(key, numbers, hashes); },
-};
-
 #if defined(__x86_64__)
 [[gnu::target("avx2")]] void hash_words_avx2(const HashKey& key, const Lanes* words, std::size_t word_count,
                                              Hash128* hashes) {
@@ -146,10 +139,10 @@ HashLanes widest_lanes() {
         return {hash_words_avx512, hash_short_avx512};
     }
     if (__builtin_cpu_supports("avx2")) return {hash_words_avx2, hash_short_avx2};
-    return lanes_anywhere;
+    return {hash_words, hash_short};
 }
 #else
-HashLanes widest_lanes() { return lanes_anywhere; }
+HashLanes widest_lanes() { return {hash_words, hash_short}; }
 #endif
 
 // The decimal text of a number as words of a message, and after it its length; says how many words that takes.

@@ -99,14 +99,14 @@ bool SharedReplay::space_may_run_out() const {
 
 void SharedReplay::go_one_by_one(const Call& call) {
     for (std::size_t place = 0; place < events_; ++place) {
-        const auto number = static_cast<std::size_t>(number_of(place));
+        const std::size_t number = number_of(place);
         if (!common_[place].valid) {
             ++engine_.state_->totals.counters.invalid;
             call.columns.put_missing(number);
-            call.refuse(number_of(place), faults_[place]);
+            call.refuse(number, faults_[place]);
             continue;
         }
-        call.set(number_of(place), engine_.replay_in_turn(*rows_[place], vectors_));
+        call.set(number, engine_.replay_in_turn(*rows_[place], vectors_));
         call.columns.put(number, 1, vectors_.data());
     }
 }
@@ -240,7 +240,7 @@ void SharedReplay::derive(unsigned thread, const Call& call) {
                 std::fill_n(vector, width, missing);
             }
         }
-        call.columns.put(static_cast<std::size_t>(first_) + first, place - first, vectors.data());
+        call.columns.put(number_of(first), place - first, vectors.data());
     }
     for (std::size_t place = begin; place < end; ++place) {
         if (common_[place].valid) call.set(number_of(place), status_of(place));

@@ -68,12 +68,10 @@ private:
         std::span<std::uint8_t> statuses;
         std::vector<Refused>& refused;
 
-        void set(std::int64_t number, Status status) const {
-            statuses[static_cast<std::size_t>(number)] = static_cast<std::uint8_t>(status);
-        }
-        void refuse(std::int64_t number, const EventFault& fault) const {
+        void set(std::size_t number, Status status) const { statuses[number] = static_cast<std::uint8_t>(status); }
+        void refuse(std::size_t number, const EventFault& fault) const {
             set(number, Status::invalid);
-            refused.push_back({number, fault});
+            refused.push_back({static_cast<std::int64_t>(number), fault});
         }
     };
 
@@ -89,7 +87,7 @@ private:
     void derive(unsigned thread, const Call& call);
     void count_effects();
     Status status_of(std::size_t place);
-    std::int64_t number_of(std::size_t place) const { return first_ + static_cast<std::int64_t>(place); }
+    std::size_t number_of(std::size_t place) const { return static_cast<std::size_t>(first_) + place; }
 
     EventView view_of(std::size_t place) const;
     Effect& effect(std::size_t unit, std::size_t place) { return effects_[unit * chunk_events + place]; }
